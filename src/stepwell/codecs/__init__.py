@@ -1,0 +1,1 @@
+"""Content blocks <-> what a journal stores of them."""

@@ -1,0 +1,1 @@
+"""Stores: whatever can compare and append. A new one is one file that implements `base.JournalStore`."""

@@ -1,0 +1,225 @@
+"""A local folder as a store: one append-only log per session, durable when an append returns.
+
+    locks/BUCKET                    flock; locks/notes, whose write is under way (folder.py)
+    sessions/NAME/journal.log       the log (journals.py, log.py); blobs/HEX beside it
+    keys/TENANT/NAME                key -> session
+    entries/TENANT/SESSION          what lists show; the names, UUIDv7, sort by creation
+
+NAME and TENANT are hashes, so no id reaches a path. All files but logs are written whole, synced and renamed.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import re
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from hashlib import sha256
+from typing import ParamSpec, TypeVar
+
+import ormsgpack
+
+from stepwell.errors import CorruptJournal
+from stepwell.io.ports import Ports
+from stepwell.stores.base import JournalId, ListingEntry, SlotTaken
+from stepwell.stores.folder import NAME_SIZE, Folder, Lock, translated
+from stepwell.stores.journals import SESSIONS, Journals
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+NAMES_REMEMBERED_MAX = 4096
+
+
+class FileStore:
+    """See the module. *network*: accept a network file system whose locks are known to work."""
+
+    inline_bytes = 64 * 1024
+    server_time: int | None = None
+    encryption_keys = False
+
+    def __init__(self, path: str, ports: Ports, *, network: bool = False) -> None:
+        self.name = f"file:{path}"
+        self._folder = Folder(path, ports, network=network)
+        self._files = ports.files
+        self._tasks = ports.tasks
+        self._journals = Journals(self._folder)
+
+    async def append(self, journal: JournalId, slot: int, record: bytes) -> SlotTaken | None:
+        """See `JournalStore`."""
+        return await self._run(self._journals.append, _journal_name(journal), slot, record)
+
+    async def head(self, journal: JournalId) -> bytes | None:
+        """See `JournalStore`."""
+        records = await self._run(self._journals.read, _journal_name(journal), None, None)
+        return records[-1] if records else None
+
+    async def read(self, journal: JournalId, first: int, last: int | None = None) -> Sequence[bytes]:
+        """See `JournalStore`."""
+        return await self._run(self._journals.read, _journal_name(journal), first, last)
+
+    async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
+        """See `JournalStore`."""
+        await self._run(self._put_blob, _journal_name(journal), name, data)
+
+    async def get_blob(self, journal: JournalId, name: str) -> bytes:
+        """See `JournalStore`."""
+        return await self._run(self._get_blob, _journal_name(journal), name)
+
+    async def copy_blob(self, source: JournalId, name: str, target: JournalId) -> None:
+        """See `JournalStore`."""
+        await self._run(self._copy_blob, _journal_name(source), name, _journal_name(target))
+
+    async def get_key(self, tenant: str, key: str) -> bytes | None:
+        """See `JournalStore`."""
+        return await self._run(self._get_key, tenant, key)
+
+    async def swap_key(self, tenant: str, key: str, session: bytes, *, expected: bytes | None) -> bytes | None:
+        """See `JournalStore`."""
+        return await self._run(self._swap_key, tenant, key, session, expected)
+
+    async def put_entry(self, tenant: str, entry: ListingEntry) -> None:
+        """See `JournalStore`."""
+        await self._run(self._put_entry, tenant, entry)
+
+    async def get_entry(self, tenant: str, session: bytes) -> ListingEntry | None:
+        """See `JournalStore`."""
+        return await self._run(self._get_entry, tenant, session)
+
+    async def entries(self, tenant: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
+        """See `JournalStore`."""
+        return await self._run(self._entries, tenant, before, limit)
+
+    async def ping(self) -> None:
+        """Whether the folder is there, ours, and can be locked."""
+        await self._run(self._ping)
+
+    async def aclose(self) -> None:
+        """Close what was kept open."""
+        await self._run(self._close)
+
+    async def _run(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await self._tasks.run(call, *args, **kwargs)
+        except OSError as error:
+            raise translated(error, f"{call.__name__.strip('_')} in {self.name}") from error
+
+    # Blobs
+
+    def _put_blob(self, name: str, blob: str, data: bytes) -> None:
+        with self._blobs(name, make=True) as folder:
+            assert folder is not None
+            self._folder.write_file(blob, folder, data)
+
+    def _get_blob(self, name: str, blob: str) -> bytes:
+        with self._blobs(name, make=False) as folder:
+            data = None if folder is None else self._folder.read_file(blob, folder)
+            if data is None:
+                raise CorruptJournal(f"blob {blob} is gone")
+            return data
+
+    def _copy_blob(self, source: str, blob: str, target: str) -> None:
+        with self._blobs(source, make=False) as here, self._blobs(target, make=True) as there:
+            assert there is not None
+            if here is None or not self._folder.clone_file(blob, here, there):
+                self._folder.write_file(blob, there, self._get_blob(source, blob))
+
+    @contextmanager
+    def _blobs(self, name: str, *, make: bool) -> Generator[int | None]:
+        with self._folder.opened(name, self._folder.subfolder(SESSIONS), make=make) as folder:
+            if folder is None:
+                yield None
+                return
+            with self._folder.opened("blobs", folder, make=make) as blobs:
+                yield blobs
+
+    # Keys and entries
+
+    def _get_key(self, tenant: str, key: str) -> bytes | None:
+        return self._key(_name(tenant, key), self._folder.subfolder("keys", _name(tenant)), key)
+
+    def _swap_key(self, tenant: str, key: str, session: bytes, expected: bytes | None) -> bytes | None:
+        name = _name(tenant, key)
+        with Lock(self._folder, name, exclusive=True):
+            folder = self._folder.subfolder("keys", _name(tenant))
+            former = self._key(name, folder, key)
+            if former == expected:
+                self._folder.write_file(name, folder, _checked(ormsgpack.packb([key, session])))
+            return former
+
+    def _key(self, name: str, folder: int, key: str) -> bytes | None:
+        data = self._folder.read_file(name, folder)
+        if data is None:
+            return None
+        content = _check(data)
+        stored, session = (None, b"") if content is None else ormsgpack.unpackb(content)
+        if stored != key:
+            raise CorruptJournal(
+                "the key's entry is damaged: remove it and create the session anew, or name it by its id"
+            )
+        return bytes(session)
+
+    def _put_entry(self, tenant: str, entry: ListingEntry) -> None:
+        name = entry.session.hex()
+        with Lock(self._folder, _name(tenant, name), exclusive=True):
+            folder = self._folder.subfolder("entries", _name(tenant))
+            former = self._entry(name, folder)
+            if former is None or former.version <= entry.version:
+                self._folder.write_file(name, folder, _checked(entry.version.to_bytes(8, "big") + entry.data))
+
+    def _get_entry(self, tenant: str, session: bytes) -> ListingEntry | None:
+        return self._entry(session.hex(), self._folder.subfolder("entries", _name(tenant)))
+
+    def _entry(self, name: str, folder: int) -> ListingEntry | None:
+        data = self._folder.read_file(name, folder)
+        if data is None:
+            return None
+        content = _check(data)
+        if content is None:
+            return ListingEntry(bytes.fromhex(name), -1, _DAMAGED)  # any version replaces it
+        return ListingEntry(bytes.fromhex(name), int.from_bytes(content[:8], "big"), content[8:])
+
+    def _entries(self, tenant: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
+        folder = self._folder.subfolder("entries", _name(tenant))
+        below = None if before is None else before.hex()
+        names = (n for n in self._files.names(folder) if _ENTRY.fullmatch(n) and (below is None or n < below))
+        newest = heapq.nlargest(limit, names)
+        return [entry for entry in (self._entry(name, folder) for name in newest) if entry is not None]
+
+    def _ping(self) -> None:
+        with Lock(self._folder, "ping", exclusive=True):
+            self._folder.subfolder(SESSIONS)
+
+    def _close(self) -> None:
+        self._journals.close()
+        self._folder.close()
+
+
+_CHECK_SIZE = 16
+_DAMAGED = b"damaged"
+_ENTRY = re.compile("[0-9a-f]{32}")
+
+
+def _checked(content: bytes) -> bytes:
+    return sha256(content).digest()[:_CHECK_SIZE] + content
+
+
+def _check(data: bytes) -> bytes | None:
+    """The content of a file that was written with its digest; None if it is damaged."""
+    content = data[_CHECK_SIZE:]
+    return content if data == _checked(content) else None
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
+def _name(*parts: str) -> str:
+    digest = sha256()
+    for part in parts:
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return base64.b32encode(digest.digest()[: NAME_SIZE * 5 // 8]).decode().lower()
+
+
+def _journal_name(journal: JournalId) -> str:
+    return _name(journal.tenant, journal.session.hex())
