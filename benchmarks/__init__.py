@@ -1,0 +1,9 @@
+"""Benchmarks, one module for each workload, the peers side by side in one run.
+
+    python -m benchmarks.append      1 KB durable appends: a bare loop, sqlite3, a file for each message
+    python -m benchmarks.read        1000 steps read cold: sqlite3
+    python -m benchmarks.imports     `import stepwell`: pydantic
+
+Each prints one table with the target beside the figure and asserts nothing: `--json` for machines, `--quick` for a
+first look. Methods take turns, so that what else the machine does falls on all of them.
+"""
