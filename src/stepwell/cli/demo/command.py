@@ -1,0 +1,24 @@
+"""The command itself: where, run, show."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from stepwell.cli.demo import place
+from stepwell.cli.demo.run import run
+from stepwell.cli.demo.show import Spinner, as_json, show
+
+
+def demonstrate(url: str | None, *, as_json_document: bool) -> bool:
+    """Run the demo and show what happened, as a document for machines if so wished; whether every check holds."""
+    where = place.find(url, place.new_key(datetime.now(UTC)))
+    with Spinner() as progress:
+        outcome = run(where, progress)
+    picture = place.save(outcome.picture, where) if outcome.picture else None
+    if as_json_document:
+        print(as_json(outcome, where, picture))
+    else:
+        show(outcome, where, picture, Console())
+    return not outcome.failures
