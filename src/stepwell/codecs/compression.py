@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import zstandard
 
 LEVEL = 1
-PAYS_FROM_BYTES = 64
+PAYS_FROM_BYTES = 2048
+"""Below this a payload is read more quickly than it is decompressed, and a turn of a conversation is below it."""
 PAYS_IF_SAVED = 16
 """At least one byte in so many must be saved."""
 
