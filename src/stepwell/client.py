@@ -77,7 +77,7 @@ def _operation(
 ) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
     """Name the operation in its errors."""
 
-    name, shape = method.__name__, signature(method)
+    name = method.__name__
 
     @wraps(method)
     async def call(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -85,7 +85,7 @@ def _operation(
             return await method(self, *args, **kwargs)
         except StepwellError as error:
             error.operation = name
-            _name_ids(error, shape.bind_partial(self, *args, **kwargs).arguments)
+            _name_ids(error, signature(method).bind_partial(self, *args, **kwargs).arguments)
             raise
 
     return call

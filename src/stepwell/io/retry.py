@@ -77,9 +77,13 @@ class Retry:
 
         jitter = wait_random_exponential(multiplier=self._policy.first_wait, max=self._policy.longest_wait)
 
-        async def next_attempt(failed: list[StepwellError] = [first]) -> T:  # noqa: B006 - emptied by its one use
-            if failed:
-                raise failed.pop()
+        failed: StepwellError | None = first
+
+        async def next_attempt() -> T:
+            nonlocal failed
+            if failed is not None:  # the first attempt was made already: only its error counts
+                error, failed = failed, None
+                raise error
             return await attempt()
 
         def again(error: BaseException) -> bool:

@@ -196,7 +196,8 @@ _CODES: dict[type[Event], int] = {
 }
 STEP_PUT = _CODES[StepPut]
 LAST_CODE = max(_CODES.values())
-_BLOCK_SHORT = 4
+BLOCK_SHORT = 4
+"""Members of a block's array that is stored as it is and has no label."""
 
 
 def to_wire(entry: Entry, writer: bytes, token: bytes) -> list[Any]:
@@ -284,7 +285,7 @@ def _block_to_wire(ref: BlockRef) -> list[Any]:
 
 def block_from_wire(wire: list[Any]) -> BlockRef:
     """A block's array; what it leaves out at its end has its default."""
-    if len(wire) == _BLOCK_SHORT:
+    if len(wire) == BLOCK_SHORT:
         kind, codec, raw_size, digest = wire
         return BlockRef(kind, codec, raw_size, digest, raw_size)
     return BlockRef(*wire)

@@ -23,6 +23,7 @@ import ormsgpack
 from stepwell.errors import CorruptJournal, NotSupported
 from stepwell.journal.events import (
     BLOB,
+    BLOCK_SHORT,
     LAST_CODE,
     STEP_PUT,
     Entry,
@@ -50,7 +51,6 @@ FIXED_SIZE = HEADER_SIZE + DIGEST_SIZE
 """What a record has beside its body and its payload area, whose lengths `SIZES` holds at `SIZES_AT`."""
 _MASKED_BODY = 0x80
 _ZEROS = bytes(ZERO_RUN)
-_BLOCK_SHORT = 4
 
 
 class Status(IntEnum):
@@ -271,7 +271,7 @@ def _stored_steps(record: Record) -> list[StoredStep]:
             if block[1] & BLOB:
                 blobs += 1
             else:
-                end += block[2] if len(block) == _BLOCK_SHORT else block[4]
+                end += block[2] if len(block) == BLOCK_SHORT else block[4]
             blocks.append((block, data[offset:salted], data[salted:end]))
             offset = end
         steps.append((at, wire, blocks, blobs))
