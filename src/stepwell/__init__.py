@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     )
     from stepwell.limits import Limits
     from stepwell.models import (
+        AuditRecord,
         Content,
         Data,
+        Fault,
+        GcReport,
         Image,
         Invocation,
         InvocationStep,
@@ -47,10 +50,14 @@ if TYPE_CHECKING:
         NewStep,
         Page,
         Position,
+        Redacted,
+        Redaction,
         Resolution,
+        Salvaged,
         Session,
         SessionSummary,
         Text,
+        Verification,
     )
     from stepwell.sync import Client
 
@@ -59,12 +66,15 @@ __version__ = "0.1.0"
 __all__ = [
     "AlreadyExists",
     "AsyncClient",
+    "AuditRecord",
     "Client",
     "Conflict",
     "Content",
     "CorruptJournal",
     "Data",
+    "Fault",
     "Fenced",
+    "GcReport",
     "HeadMoved",
     "Image",
     "InvalidRequest",
@@ -82,7 +92,10 @@ __all__ = [
     "Page",
     "PermissionDenied",
     "Position",
+    "Redacted",
+    "Redaction",
     "Resolution",
+    "Salvaged",
     "Session",
     "SessionEnded",
     "SessionExpired",
@@ -92,12 +105,16 @@ __all__ = [
     "Text",
     "Throttled",
     "Unavailable",
+    "Verification",
 ]
 
 _MODULES = {"AsyncClient": "client", "Client": "sync", "Limits": "limits"} | dict.fromkeys(
     (
+        "AuditRecord",
         "Content",
         "Data",
+        "Fault",
+        "GcReport",
         "Image",
         "Invocation",
         "InvocationStep",
@@ -107,10 +124,14 @@ _MODULES = {"AsyncClient": "client", "Client": "sync", "Limits": "limits"} | dic
         "NewStep",
         "Page",
         "Position",
+        "Redacted",
+        "Redaction",
         "Resolution",
+        "Salvaged",
         "Session",
         "SessionSummary",
         "Text",
+        "Verification",
     ),
     "models",
 )

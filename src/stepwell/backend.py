@@ -6,15 +6,17 @@ any store; the service itself can be another.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from stepwell.journal.decide import Caller
-from stepwell.journal.events import Place
+from stepwell.journal.events import Place, Why
 from stepwell.models import (
+    AuditRecord,
     Data,
+    GcReport,
     Image,
     Invocation,
     InvocationStep,
@@ -22,11 +24,14 @@ from stepwell.models import (
     InvocationSummary,
     Lease,
     Page,
+    Redaction,
     Resolution,
+    Salvaged,
     Session,
     SessionStatus,
     SessionSummary,
     Text,
+    Verification,
 )
 
 
@@ -38,11 +43,12 @@ class SessionFilter:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     key_prefix: str = ""
     created_after: datetime | None = None
+    deleted: bool = False
 
     def describe(self) -> tuple[str, ...]:
         """Its parts as text, equal for equal filters."""
         tags = [part for pair in sorted(self.tags.items()) for part in pair]
-        return (self.status or "", self.key_prefix, str(self.created_after or ""), *tags)
+        return (self.status or "", self.key_prefix, str(self.created_after or ""), str(self.deleted), *tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +92,13 @@ class Backend(Protocol):
 
     async def end_session(self, caller: Caller, session_id: str) -> Session: ...
 
-    async def delete_session(self, caller: Caller, session_id: str, *, end: bool) -> None: ...
+    async def delete_session(
+        self, caller: Caller, session_id: str, why: Why, *, end: bool, purge_after: timedelta | None
+    ) -> None: ...
+
+    async def undelete(self, caller: Caller, session_id: str, why: Why) -> Session: ...
+
+    async def extend_retention(self, caller: Caller, session_id: str, why: Why, *, until: datetime) -> Session: ...
 
     async def list_sessions(
         self, chosen: SessionFilter, max_results: int, next_token: str | None
@@ -126,7 +138,23 @@ class Backend(Protocol):
 
     async def fork(self, caller: Caller, session_id: str, *, at: Place | None, key: str | None) -> Session: ...
 
+    async def redact(
+        self, caller: Caller, session_id: str, invocation_id: str, step_id: str, why: Why
+    ) -> Redaction: ...
+
+    async def trim(self, caller: Caller, session_id: str, why: Why, *, before: Place) -> Session: ...
+
+    def audit_records(self, session_id: str | None) -> AsyncGenerator[AuditRecord]: ...
+
+    async def gc(self, *, dry_run: bool, on_progress: Callable[[int], None] | None) -> GcReport: ...
+
     async def resolve(self, token: str) -> Resolution: ...
+
+    async def verify(self, session_id: str, *, on_progress: Callable[[int], None] | None) -> Verification: ...
+
+    async def salvage(
+        self, caller: Caller, session_id: str, *, key: str | None, on_progress: Callable[[int], None] | None
+    ) -> Salvaged: ...
 
     async def ping(self) -> None: ...
 

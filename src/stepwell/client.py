@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import wraps
 from inspect import signature
 from math import inf
@@ -38,10 +38,13 @@ from stepwell.io.files import Files
 from stepwell.io.fork import after_fork
 from stepwell.io.ports import Clock, Ports, Tasks
 from stepwell.journal.decide import Caller
+from stepwell.journal.events import Why
 from stepwell.journal.record import WRITER_SIZE
-from stepwell.limits import Limits
+from stepwell.limits import TIME_LEAST, TIME_MOST, Limits
 from stepwell.models import (
+    AuditRecord,
     Content,
+    GcReport,
     Invocation,
     InvocationStep,
     InvocationStepSummary,
@@ -50,10 +53,13 @@ from stepwell.models import (
     NewStep,
     Page,
     Position,
+    Redaction,
     Resolution,
+    Salvaged,
     Session,
     SessionStatus,
     SessionSummary,
+    Verification,
     blocks,
 )
 from stepwell.paging import PAGE_DEFAULT, PAGE_MAX, check_page_size
@@ -67,6 +73,8 @@ STEPS_PER_CALL_MAX = 250
 OPEN_ATTEMPTS = 5
 _IDS = ("session_id", "invocation_id", "invocation_step_id")
 LINGER_MAX_SECONDS = 10.0
+WHY_MAX_CHARACTERS = 1000
+"""Of a reason, and of an approver."""
 LEASES_MAX = 10_000
 """Leases that one handle may hold."""
 TAIL_POLL_FIRST_SECONDS, TAIL_POLL_LAST_SECONDS = 0.02, 1.0
@@ -105,6 +113,18 @@ def _name_ids(error: StepwellError, arguments: Mapping[str, Any]) -> None:
 
 def _is_time(seconds: object) -> bool:
     return isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < inf
+
+
+def _why(reason: str, approver: str) -> Why:
+    for name, text in (("reason", reason), ("approver", approver)):
+        if len(ids.check_text(name, text)) > WHY_MAX_CHARACTERS:
+            raise LimitExceeded(f"{name}: {len(text)} characters, the limit WHY_MAX_CHARACTERS is {WHY_MAX_CHARACTERS}")
+    return Why(reason, approver)
+
+
+def _check_progress(on_progress: object) -> None:
+    if on_progress is not None and not callable(on_progress):
+        raise InvalidRequest("on_progress: a function that takes a number, or None")
 
 
 @contextmanager
@@ -188,7 +208,7 @@ class AsyncClient:
         after_fork(self._become_new)
 
     def _become_new(self) -> None:
-        self._writer = os.urandom(WRITER_SIZE)
+        self._writer = self._ports.random(WRITER_SIZE)
         self._leases: dict[str, int] = {}
 
     def __repr__(self) -> str:
@@ -305,8 +325,19 @@ class AsyncClient:
             return await self._backend.get_session(session_id)
 
     @_operation
-    async def delete_session(self, session_id: str, *, end: bool = False) -> None:
+    async def delete_session(
+        self,
+        session_id: str,
+        *,
+        end: bool = False,
+        purge_after: timedelta | None = None,
+        reason: str = "",
+        approver: str = "",
+    ) -> None:
         """Delete a session; an ACTIVE one only with *end*.
+
+        With *purge_after* it is hidden, keeps its key, and can be brought back by `undelete` for so long; without, it
+        is gone at once, also one that was hidden before. *reason* and *approver* are for `audit_records`.
 
         Raises:
             NotFound: there is none.
@@ -316,7 +347,40 @@ class AsyncClient:
         session_id = ids.session_id(session_id)
         if not isinstance(end, bool):
             raise InvalidRequest("end: True or False")
-        await self._backend.delete_session(self._caller(session_id), session_id, end=end)
+        if purge_after is not None and not (
+            isinstance(purge_after, timedelta) and TIME_LEAST <= purge_after <= TIME_MOST
+        ):
+            raise InvalidRequest(f"purge_after: a timedelta of 1 second to {TIME_MOST.days} days, or None")
+        await self._backend.delete_session(
+            self._caller(session_id), session_id, _why(reason, approver), end=end, purge_after=purge_after
+        )
+
+    @_operation
+    async def undelete(self, session_id: str, *, reason: str = "", approver: str = "") -> Session:
+        """Bring back a session that was deleted with *purge_after*. One that is not deleted is returned as it is.
+
+        Raises:
+            NotFound: there is none, or it is gone for good.
+            Fenced: another handle took a newer lease.
+        """
+        session_id = ids.session_id(session_id)
+        return await self._backend.undelete(self._caller(session_id), session_id, _why(reason, approver))
+
+    @_operation
+    async def extend_retention(
+        self, session_id: str, *, until: datetime, reason: str = "", approver: str = ""
+    ) -> Session:
+        """Keep a session until then at least; it never shortens a retention, and does nothing where there is none.
+
+        Raises:
+            NotFound: there is no such session, or its retention has ended.
+            Fenced: another handle took a newer lease.
+        """
+        session_id = ids.session_id(session_id)
+        microseconds("until", until)
+        return await self._backend.extend_retention(
+            self._caller(session_id), session_id, _why(reason, approver), until=until
+        )
 
     @_operation
     async def list_sessions(
@@ -332,16 +396,23 @@ class AsyncClient:
         tags: Mapping[str, str] | None = None,
         key_prefix: str = "",
         created_after: datetime | None = None,
+        deleted: bool = False,
     ) -> AsyncIterator[SessionSummary]:
-        """All sessions for which everything given holds, newest first, read as they are needed."""
+        """All sessions for which everything given holds, newest first, read as they are needed.
+
+        With *deleted*: those that were deleted and can be brought back by `undelete`, instead of the others.
+        """
         with _naming("sessions"):
             if status not in (None, "ACTIVE", "EXPIRED", "ENDED"):
                 raise InvalidRequest("status: ACTIVE, EXPIRED or ENDED")
+            if not isinstance(deleted, bool):
+                raise InvalidRequest("deleted: True or False")
             chosen = SessionFilter(
                 status=status,
                 tags=Limits.none().check_tags({} if tags is None else tags),
                 key_prefix=ids.check_text("key_prefix", key_prefix),
                 created_after=None if created_after is None else moment(microseconds("created_after", created_after)),
+                deleted=deleted,
             )
             token: str | None = None
             while True:
@@ -645,15 +716,117 @@ class AsyncClient:
         return await self._backend.fork(Caller(self._writer), ids.session_id(session_id), at=upto, key=checked)
 
     @_operation
+    async def redact(
+        self,
+        session_id: str,
+        invocation_id: str,
+        invocation_step_id: str,
+        *,
+        reason: str,
+        approver: str = "",
+    ) -> Redaction:
+        """Erase the content of a step where it is stored, whatever the session's status. Its blocks read as `Redacted`.
+
+        The step stays, with its ids and times, and the history still verifies. Redacting it again is a success.
+
+        Raises:
+            NotFound: no such session, or no such step in this invocation.
+            Fenced: another handle took a newer lease.
+            OutcomeUnknown: it was decided, and may not be erased yet: `resolve` and `gc` finish it.
+        """
+        session_id = ids.session_id(session_id)
+        return await self._backend.redact(
+            self._caller(session_id), session_id, invocation_id, invocation_step_id, _why(reason, approver)
+        )
+
+    @_operation
+    async def trim(self, session_id: str, *, before: Position, reason: str = "", approver: str = "") -> Session:
+        """Let a session's history begin at the append that *before* belongs to; what is older is gone at once.
+
+        Steps that were appended together stay together. An invocation stays if one of its steps does, or if it was
+        created there or later; the newest one always stays. `gc` gives the space back, a day after it saw the trim.
+
+        Raises:
+            NotFound: no such session.
+            LimitExceeded: more than TRIM_MAX_INVOCATIONS, 4096, invocations would stay.
+            StaleStore: *before* lies behind the session's end.
+            Fenced: another handle took a newer lease.
+        """
+        session_id = ids.session_id(session_id)
+        return await self._backend.trim(
+            self._caller(session_id), session_id, _why(reason, approver), before=place("before", before)
+        )
+
+    async def audit_records(self, session_id: str | None = None) -> AsyncIterator[AuditRecord]:
+        """Who deleted, undeleted, purged, redacted, trimmed or kept for longer: of all sessions or one, newest first.
+
+        They outlive their session. Of a call that was interrupted, the record may come only when `gc` finishes it.
+        """
+        with _naming("audit_records", session_id=session_id):
+            chosen = None if session_id is None else ids.session_id(session_id)
+            async with aclosing(self._backend.audit_records(chosen)) as records:
+                async for record in records:
+                    yield record
+
+    @_operation
+    async def gc(self, *, dry_run: bool = False, on_progress: Callable[[int], None] | None = None) -> GcReport:
+        """Reclaim: purge the tenant's sessions that are due, finish what was interrupted, and free what is not needed.
+
+        What it finds for the first time it only marks; a run a day later or more removes it. Run it once a day. It may
+        be stopped at any time, and run beside writers and beside itself. *on_progress* is told the number of sessions
+        done. With *dry_run* nothing is written.
+        """
+        if not isinstance(dry_run, bool):
+            raise InvalidRequest("dry_run: True or False")
+        _check_progress(on_progress)
+        return await self._backend.gc(dry_run=dry_run, on_progress=on_progress)
+
+    @_operation
     async def resolve(self, token: str) -> Resolution:
         """What became of a write that raised `OutcomeUnknown`, by that error's token, from any process.
 
-        "committed" and "absent" are final; "unknown" means that the journal was trimmed meanwhile.
+        "committed" and "absent" are final; "unknown" means that the journal was trimmed or reclaimed meanwhile. What
+        an interrupted call had still to do is done.
 
         Raises:
             NotFound: no such session.
         """
         return await self._backend.resolve(token)
+
+    @_operation
+    async def verify(self, session_id: str, *, on_progress: Callable[[int], None] | None = None) -> Verification:
+        """Check everything that is stored of a session, and name every fault. It writes nothing, and heals nothing.
+
+        What cannot be told from what is stored is whether whole records are missing at the end: who remembers a later
+        position is told `StaleStore` when it passes that as `after=` or `if_head`. *on_progress* is told the number of
+        places looked at.
+
+        Raises:
+            NotFound: no such session, or it is deleted.
+            NotSupported: a newer version of Stepwell wrote some of it.
+        """
+        _check_progress(on_progress)
+        return await self._backend.verify(ids.session_id(session_id), on_progress=on_progress)
+
+    @_operation
+    async def salvage(
+        self, session_id: str, *, key: str | None = None, on_progress: Callable[[int], None] | None = None
+    ) -> Salvaged:
+        """A new ACTIVE session with all that is whole of a damaged one, which stays as it is.
+
+        It keeps ids and times of invocations and steps, and the latest metadata and tags that are whole; the key is
+        new. A step with a damaged block is left out as a whole. *on_progress* is told the number of steps copied.
+
+        Raises:
+            NotFound: no such session, or it is deleted.
+            CorruptJournal: nothing of it is whole.
+            AlreadyExists: another session has the key.
+            NotSupported: a newer version of Stepwell wrote some of it.
+        """
+        checked = None if key is None else ids.check_key(key)
+        session_id = ids.session_id(session_id)
+        _check_progress(on_progress)
+        return await self._backend.salvage(Caller(self._writer), session_id, key=checked, on_progress=on_progress)
 
     @_operation
     async def ping(self) -> None:

@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from math import ceil
 
-from stepwell.errors import AlreadyExists, NotFound, OutcomeUnknown, StepwellError
+from stepwell.errors import AlreadyExists, Conflict, NotFound, OutcomeUnknown, StepwellError, Unavailable
 from stepwell.ids import uuid_text
 from stepwell.io.ports import Ports
 from stepwell.journal import decide
-from stepwell.journal.decide import Append, Caller
+from stepwell.journal.decide import Append, Caller, Decide
 from stepwell.journal.events import Attributes, Created
 from stepwell.journal.index import Lookup
-from stepwell.journal.record import TOKEN_SIZE
+from stepwell.journal.record import TOKEN_SIZE, WRITER_SIZE
 from stepwell.journal.state import SessionState, blank
 from stepwell.lane import Intent, Lane, Settled
 from stepwell.lanes import Lanes
@@ -28,7 +28,8 @@ from stepwell.models import Session
 from stepwell.outcomes import InDoubt, outcome_token
 from stepwell.reader import Reader
 from stepwell.stores.base import JournalStore, ListingEntry
-from stepwell.views import listing_entry, session_view
+from stepwell.view import VIEW_MAX_SECONDS, instant
+from stepwell.views import listing_entry, moment, session_view
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -64,17 +65,23 @@ class Creation:
         Raises:
             AlreadyExists: somebody else was given the key meanwhile.
         """
-        token = self._ports.random(TOKEN_SIZE)
+        token, began = self._ports.random(TOKEN_SIZE), instant(self._ports, self._store)
         created = self._created(attributes)
         with self._lanes.use(attributes.session) as lane:
             lane.start(blank())
             settled = await lane.submit(Intent(caller, token, lambda state, now: Append((created,)), 0))
+            take_back: Decide = decide.purge
             try:
                 settled = await fill(lane) or settled
+                take_back = decide.purge_unchanged(settled.tail.slot)  # whoever finds its key may write to it
                 await self._claim(attributes, former)
                 await self._store.put_entry(self._tenant, listing_entry(settled.facts, attributes, settled.time))
-            except BaseException:
-                await self._abandon(lane, caller, token)
+                if instant(self._ports, self._store).seconds_since(began) >= VIEW_MAX_SECONDS:
+                    await self._make_sure(lane)
+            except BaseException as error:
+                await self._abandon(lane, caller, token, take_back)
+                if isinstance(error, OutcomeUnknown):
+                    raise Unavailable("the session was begun and taken back again: try again") from error
                 raise
         return session_view(settled.facts, attributes, settled.tail, settled.time)
 
@@ -96,37 +103,71 @@ class Creation:
         try:
             attributes, entry = await lane.ask(question)
             if attributes.origin and not await self._store.get_entry(self._tenant, attributes.session):
-                await self._purge(lane, Caller(bytes(8)))  # nobody can say how much of the origin was copied
+                await self._purge(lane, Caller(bytes(WRITER_SIZE)))  # nobody can say how much of the origin was copied
                 return False
             key = attributes.key
             former = None if key is None else await self.free_key(key, besides=attributes.session)
             await self._claim(attributes, former)
         except NotFound:  # taken back once, or deleted since: then it was listed
             return await self._store.get_entry(self._tenant, lane.journal.session) is not None
-        except AlreadyExists:
-            await self._purge(lane, Caller(bytes(8)))
+        except Conflict:
+            await self._purge(lane, Caller(bytes(WRITER_SIZE)))
             return False
-        await self._store.put_entry(self._tenant, entry)
+        if await self._store.get_entry(self._tenant, attributes.session) is None:
+            await self._store.put_entry(self._tenant, entry)
+            await self._make_sure(lane)
         return True
 
+    async def _make_sure(self, lane: Lane) -> None:
+        """Take a slot: whoever found the session unlisted, and is about to take it back, has to look again.
+
+        Raises:
+            Unavailable: it was taken back.
+        """
+        try:
+            await self._touch(lane)
+        except NotFound as error:
+            raise Unavailable("it took so long that the session was taken back meanwhile: try again") from error
+
+    async def _touch(self, lane: Lane) -> None:
+        await lane.submit(
+            Intent(Caller(bytes(WRITER_SIZE), hidden_too=True), self._ports.random(TOKEN_SIZE), decide.touch, 0)
+        )
+
     async def free_key(self, key: str, besides: bytes | None = None) -> bytes | None:
-        """What *key* names: nothing, a session that is gone, or *besides*.
+        """What *key* names: nothing, a session that is gone for good, or *besides*.
 
         Raises:
             AlreadyExists: it names another session.
+            Conflict: it names one that is deleted and can be undeleted.
         """
         former = await self._store.get_key(self._tenant, key)
-        if former not in (None, besides) and await self._is_there(former):
-            raise _taken(former)
+        if former is not None and former != besides:
+            with self._lanes.use(former) as lane:
+                await self._require_gone(lane)
         return former
 
-    async def _is_there(self, session_id: bytes) -> bool:
+    async def _require_gone(self, lane: Lane) -> None:
+        """Refuse the key of a session that somebody could still use.
+
+        One that is over only by this machine's clock is purged first: where clocks differ, the journal decides.
+        """
+        session = lane.journal.session
         try:
-            with self._lanes.use(session_id) as lane:
-                await self._reader.visible_head(lane)
+            facts = await lane.ask(lambda state, now: state.facts)
+            if decide.visible(facts, self._ports.clock.wall(), hidden_too=True):
+                await self._touch(lane)
         except NotFound:
-            return False
-        return True
+            return
+        except OutcomeUnknown as error:  # its token would be of the former session's barrier
+            raise Unavailable("whether the key is free cannot be told now: try again") from error
+        if facts.purge_after:
+            until = moment(facts.purge_after).isoformat(timespec="seconds")
+            raise Conflict(
+                f"key: session {uuid_text(session)} has it, deleted until {until}: undelete it, or delete it for good",
+                session_id=uuid_text(session),
+            )
+        raise _taken(session)
 
     async def _claim(self, attributes: Attributes, former: bytes | None) -> None:
         if attributes.key is None or former == attributes.session:
@@ -135,20 +176,25 @@ class Creation:
         if held not in (former, attributes.session):
             raise _taken(held)
 
-    async def _abandon(self, lane: Lane, caller: Caller, token: bytes) -> None:
-        """Purge a session that did not come to be; if even that fails, nobody can say what is there."""
+    async def _abandon(self, lane: Lane, caller: Caller, token: bytes, take_back: Decide) -> None:
+        """Purge a session that did not come to be; if that fails, or somebody uses it, nobody can say so."""
         try:
-            await self._purge(lane, caller)
+            if (await lane.submit(Intent(caller, self._ports.random(TOKEN_SIZE), take_back, 0))).events:
+                await self._listing.hide(lane.journal.session)
+                return
+            failed: StepwellError | None = None
+        except NotFound:
+            return  # it was taken back by somebody else
         except StepwellError as error:
-            doubt = InDoubt(self._tenant, lane.journal.session, 0, token)
-            raise OutcomeUnknown(
-                "the session was begun, and neither finished nor taken back: call resolve(error.token)",
-                token=outcome_token(doubt),
-                session_id=uuid_text(lane.journal.session),
-            ) from error
+            failed = error
+        raise OutcomeUnknown(
+            "the session was begun, and neither finished nor taken back: call resolve(error.token)",
+            token=outcome_token(InDoubt(self._tenant, lane.journal.session, 0, token)),
+            session_id=uuid_text(lane.journal.session),
+        ) from failed
 
     async def _purge(self, lane: Lane, caller: Caller) -> None:
-        await lane.submit(Intent(caller, self._ports.random(TOKEN_SIZE), decide.delete(end=True), 0))
+        await lane.submit(Intent(caller, self._ports.random(TOKEN_SIZE), decide.purge, 0))
         await self._listing.hide(lane.journal.session)
 
 

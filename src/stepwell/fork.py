@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
-from stepwell.codecs.content import blob_names
+from stepwell.copying import Copy, timed
+from stepwell.errors import CorruptJournal, NotFound, Unavailable
 from stepwell.io.ports import Ports
-from stepwell.journal.decide import Append, Caller
-from stepwell.journal.events import Attributes, Entry, Event, InvocationCreated, Place, StepPut
+from stepwell.journal.decide import Caller, find_step, is_redacted
+from stepwell.journal.events import Attributes, InvocationCreated, Place, StepPut
 from stepwell.journal.index import Lookup
-from stepwell.journal.record import TOKEN_SIZE, Record
+from stepwell.journal.record import Record
 from stepwell.journal.state import SessionState, check_behind
-from stepwell.lane import BATCH_MAX_BYTES, BATCH_MAX_EVENTS, Intent, Lane, Settled
-from stepwell.reader import BLOBS_AT_ONCE, Reader
+from stepwell.journal.state import events as events_of
+from stepwell.lane import Lane, Settled
+from stepwell.reader import Reader
 from stepwell.stores.base import JournalStore
 
 
@@ -30,6 +32,8 @@ class Forker:
         self._head = head
         self._last = at or Place(head.slot, len(head.entries))
         check_behind(self._last, head.slot)
+        if self._last.slot < head.facts.base:
+            raise NotFound("the history before this position was trimmed away: fork at a later one")
 
     async def attributes(self, session: bytes, now: int, key: str | None) -> Attributes:
         """What the new session is called and carries: the origin's metadata and tags of today, a key of its own."""
@@ -43,54 +47,52 @@ class Forker:
 
     async def copy(self, target: Lane, caller: Caller) -> Settled | None:
         """Append the history, in records as large as they may be; None if there is none."""
-        settled: Settled | None = None
-        events: list[Event] = []
-        tokens: list[bytes] = []
-        weight = 0
-        async for records in self._reader.forwards(self._origin, self._head.facts.base, self._head):
-            for event, token in self._copied(records):
-                size = _weight(event)
-                if events and (weight + size > BATCH_MAX_BYTES or len(events) == BATCH_MAX_EVENTS):
-                    settled = await self._append(target, caller, events, tokens)
-                    events, tokens, weight = [], [], 0
-                await self._copy_blobs(event, token, target)
-                events.append(event)
-                tokens.append(token)
-                weight += size
-        return await self._append(target, caller, events, tokens) if events else settled
+        copy = Copy(self._store, self._ports, self._origin.journal, target, caller)
+        async for event, token in self._history():
+            try:
+                await copy.add(event, token)
+            except CorruptJournal as error:
+                if await self._was_redacted(event):
+                    raise Unavailable("a step was redacted while it was copied: fork again") from error
+                raise
+        return await copy.finish()
 
-    def _copied(self, records: Iterable[Record]) -> Iterator[tuple[Event, bytes]]:
+    async def _history(self) -> AsyncIterator[tuple[InvocationCreated | StepPut, bytes]]:
         """The events that a copy holds, with their tokens."""
-        for record in records:
-            for at, entry in enumerate(record.entries):
-                if entry is not None and Place(record.slot, at) <= self._last and (event := _timed(entry, record)):
-                    yield event, entry.token
+        base = self._head.facts.base
+        older = await self._left_by_trim() if base else {}
+        async for records in self._reader.forwards(self._origin, base, self._head):
+            for record in records:
+                if record.slot == base:
+                    own = {event.invocation for event in events_of(record) if isinstance(event, InvocationCreated)}
+                    for invocation in [key for key in older if key not in own]:
+                        yield InvocationCreated(invocation, None, older[invocation]), record.token
+                for copied in self._copied(record):
+                    yield copied
 
-    async def _append(self, target: Lane, caller: Caller, events: list[Event], tokens: list[bytes]) -> Settled:
-        whole = Append(tuple(events), tuple(tokens))
-        token = self._ports.random(TOKEN_SIZE)
-        return await target.submit(Intent(caller, token, lambda state, now: whole, 0, len(events)))
+    async def _left_by_trim(self) -> dict[bytes, int]:
+        """The invocations that a trimmed history begins with, and when they were created."""
+        base = self._head.facts.base
+        every = await self._origin.ask(lambda state, now: state.index.invocations())
+        return {invocation: created.time for invocation, created in reversed(every) if created.slot == base}
 
-    async def _copy_blobs(self, event: Event, token: bytes, target: Lane) -> None:
-        names = blob_names(event, token) if isinstance(event, StepPut) else []
-        calls = [self._store.copy_blob(self._origin.journal, name, target.journal) for name in names]
-        await self._ports.tasks.gather(calls, width=BLOBS_AT_ONCE)
+    def _copied(self, record: Record) -> Iterator[tuple[InvocationCreated | StepPut, bytes]]:
+        """The events of a record that a copy holds, with their tokens."""
+        for at, entry in enumerate(record.entries):
+            if (
+                entry is not None
+                and Place(record.slot, at) <= self._last
+                and (event := timed(entry.event, record.time))
+            ):
+                yield event, entry.token
 
+    async def _was_redacted(self, event: InvocationCreated | StepPut) -> bool:
+        """Whether a step has none of its payloads any more."""
+        if not isinstance(event, StepPut):
+            return False
 
-def _timed(entry: Entry, record: Record) -> Event | None:
-    """The event as a copy holds it, with the time it had; None for what is not copied."""
-    match entry.event:
-        case StepPut(time=None) as step:
-            return step._replace(time=record.time)
-        case InvocationCreated(created_at=None) as invocation:
-            return replace(invocation, created_at=record.time)
-        case StepPut() | InvocationCreated() as copied:
-            return copied
-        case _:
-            return None
+        def question(state: SessionState, now: int) -> bool | Lookup:
+            found = find_step(state, event.invocation, event.step)
+            return found if isinstance(found, Lookup) else found is not None and is_redacted(found[1])
 
-
-def _weight(event: Event) -> int:
-    if isinstance(event, StepPut):
-        return sum(100 + len(payload.stored) for payload in event.payloads) + 100
-    return 100 + len(getattr(event, "description", None) or "") * 4
+        return await self._origin.ask(question)

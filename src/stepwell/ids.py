@@ -66,6 +66,11 @@ def uuid7(milliseconds: int, entropy: bytes) -> bytes:
     return value.to_bytes(16, "big")
 
 
+def uuid7_time(raw: bytes) -> int:
+    """When a UUIDv7 was made, in microseconds since 1970, to the millisecond."""
+    return int.from_bytes(raw[:6], "big") * 1000
+
+
 def session_id(value: str) -> str:
     """The session id in *value*, which is one or a session ARN of any account and Region.
 

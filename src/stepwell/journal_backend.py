@@ -3,49 +3,65 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime, timedelta
 
+from stepwell.audit import Audit
 from stepwell.backend import SessionFilter, StepRange, StepToPut
 from stepwell.codecs.content import INLINE_STEPS_BYTES, Encoded, blob_name, encode, same_content, split_blobs
 from stepwell.creation import Creation, nothing_more
 from stepwell.errors import (
     NotFound,
     NotSupported,
+    OutcomeUnknown,
     SessionExpired,
+    Unavailable,
 )
 from stepwell.fork import Forker
-from stepwell.ids import uuid_bytes, uuid_text
+from stepwell.gc import RECLAIM_SECONDS, Collector
+from stepwell.ids import uuid7_time, uuid_bytes, uuid_text
 from stepwell.io.new_ids import Ids
 from stepwell.io.ports import Ports
 from stepwell.io.retry import Retry, RetryPolicy
 from stepwell.journal import decide
 from stepwell.journal.decide import Caller, Decide, Refuse
-from stepwell.journal.events import Attributes, Leased, Place, StepPut
+from stepwell.journal.events import Attributes, Leased, Place, StepPut, Why
 from stepwell.journal.index import Created as InvocationAt
 from stepwell.journal.index import Lookup
-from stepwell.journal.record import SALT_SIZE, TOKEN_SIZE, Record
+from stepwell.journal.record import SALT_SIZE, TOKEN_SIZE, WRITER_SIZE, Record
 from stepwell.journal.state import SessionState, blank, check_behind
-from stepwell.lane import Intent, Lane, Settled, check_size
+from stepwell.lane import EVENT_BYTES, Intent, Lane, Settled, check_size
 from stepwell.lanes import Lanes
 from stepwell.limits import Limits
 from stepwell.listing import Listing
 from stepwell.models import (
+    AuditRecord,
+    GcReport,
     Invocation,
     InvocationStep,
     InvocationStepSummary,
     InvocationSummary,
     Lease,
     Page,
+    Redaction,
     Resolution,
+    Salvaged,
     Session,
     SessionStatus,
     SessionSummary,
+    Verification,
     stored,
 )
 from stepwell.outcomes import read_outcome_token
 from stepwell.paging import page_token, read_page_token
 from stepwell.reader import BLOBS_AT_ONCE, Reader, Wanted, summaries
+from stepwell.removal import Removal
+from stepwell.retried import Retried
+from stepwell.salvage import Salvager
 from stepwell.stores.base import JournalStore, ListingEntry
+from stepwell.verify import Verifier
+from stepwell.view import VIEW_MAX_SECONDS, instant, while_fresh
 from stepwell.views import (
     listing_entry,
     microseconds,
@@ -58,7 +74,7 @@ from stepwell.views import (
 )
 
 _SORT_KEY = struct.Struct(">Iq16s")
-_EVENT_BYTES = 100
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class JournalBackend:
@@ -74,16 +90,18 @@ class JournalBackend:
         linger: float = 0.0,
         retries: RetryPolicy | None = None,
     ) -> None:
-        self._store = store
+        self._retry = Retry(retries or RetryPolicy(), ports)
+        self._store = store = Retried(store, self._retry)
         self._ports = ports
         self._tenant = tenant
         self._limits = limits
         self._ids = Ids(ports.random)
         self._inline_bytes = min(store.inline_bytes, INLINE_STEPS_BYTES)
-        self._retry = Retry(retries or RetryPolicy(), ports)
         self._lanes = Lanes(tenant, store, ports, self._retry, linger)
         self._reader = Reader(store, ports)
-        self._listing = Listing(store, ports.clock, tenant, self.get_session)
+        self._listing = Listing(store, ports.clock, tenant, self._listed)
+        self._audit = Audit(store, tenant)
+        self._removal = Removal(store, ports, self._reader, self._listing, self._audit)
         self._creation = Creation(store, ports, self._lanes, self._reader, self._listing, tenant=tenant, limits=limits)
 
     def __repr__(self) -> str:
@@ -136,10 +154,34 @@ class JournalBackend:
             with self._lanes.use(session) as lane:
                 found, entry = await lane.ask(question)
         except NotFound:
-            await self._listing.hide(session)
+            await self._mend_listing(session)
             raise
         await self._listing.show(entry)
         return found
+
+    async def _mend_listing(self, session: bytes) -> None:
+        """Let lists show a session that cannot be read as deleted for a while, or not at all."""
+        try:
+            await self._listing.renew(session)
+        except NotFound:
+            await self._listing.hide(session)
+
+    async def _listed(self, session: bytes) -> ListingEntry:
+        """What lists show of a session, hidden or not.
+
+        Raises:
+            NotFound: it is gone.
+        """
+
+        def question(state: SessionState, now: int) -> ListingEntry | Refuse | Lookup:
+            if refusal := decide.visible(state.facts, now, hidden_too=True):
+                return refusal
+            if state.attributes is None:
+                return Lookup((state.facts.attributes_slot,))
+            return listing_entry(state.facts, state.attributes, now)
+
+        with self._lanes.use(session) as lane:
+            return await lane.ask(question)
 
     async def head(self, session_id: str) -> tuple[int, SessionStatus]:
         """The slot of the session's head, and its status."""
@@ -179,10 +221,36 @@ class JournalBackend:
         await self._listing.show(listing_entry(settled.facts, settled.attributes, settled.time))
         return session_view(settled.facts, settled.attributes, settled.tail, settled.time)
 
-    async def delete_session(self, caller: Caller, session_id: str, *, end: bool) -> None:
+    async def delete_session(
+        self, caller: Caller, session_id: str, why: Why, *, end: bool, purge_after: timedelta | None
+    ) -> None:
         """See `AsyncClient.delete_session`."""
-        await self._write(caller, session_id, decide.delete(end=end))
-        await self._listing.hide(uuid_bytes("session_id", session_id))
+        hidden = 0 if purge_after is None else purge_after // _MICROSECOND
+        wanted = decide.delete(why, end=end, hidden=hidden)
+        await self._carry_out(caller._replace(hidden_too=not hidden), session_id, wanted, why)
+
+    async def undelete(self, caller: Caller, session_id: str, why: Why) -> Session:
+        """See `AsyncClient.undelete`."""
+        undeleted = decide.undelete(why)
+        return await self._as_settled(
+            session_id, await self._carry_out(caller._replace(hidden_too=True), session_id, undeleted, why)
+        )
+
+    async def extend_retention(self, caller: Caller, session_id: str, why: Why, *, until: datetime) -> Session:
+        """See `AsyncClient.extend_retention`."""
+        with self._lanes.use(uuid_bytes("session_id", session_id)) as lane:
+            settled = await self._removal.extend(lane, caller, microseconds("until", until), why)
+        return await self._as_settled(session_id, settled)
+
+    async def _as_settled(self, session_id: str, settled: Settled) -> Session:
+        """The session as a write left it; asked for only if nothing was written, so that its failure says so."""
+        if not settled.events or settled.attributes is None:
+            return await self.get_session(session_id)
+        return session_view(settled.facts, settled.attributes, settled.tail, settled.time)
+
+    async def _carry_out(self, caller: Caller, session_id: str, wanted: Decide, why: Why) -> Settled:
+        with self._lanes.use(uuid_bytes("session_id", session_id)) as lane:
+            return await self._removal.carry_out(lane, caller, wanted, why)
 
     async def list_sessions(
         self, chosen: SessionFilter, max_results: int, next_token: str | None
@@ -263,7 +331,9 @@ class JournalBackend:
                 size += blocks[-1].ref.stored_size
                 at += SALT_SIZE
             encoded.append(blocks)
+        began = None
         if size > self._inline_bytes:
+            began = instant(self._ports, self._store)
             encoded = await self._upload(lane, token, encoded)
             size = self._inline_bytes
         events = [self._event(invocation, step, blocks) for step, blocks in zip(steps, encoded, strict=True)]
@@ -274,7 +344,9 @@ class JournalBackend:
             most=self._limits.steps_per_session,
             same=lambda old, new: same_content(old, new, [block.raw for block in encoded[events.index(new)]]),
         )
-        weight = size + _EVENT_BYTES * (1 + sum([1 + len(event.blocks) for event in events]))
+        if began is not None:
+            wanted = while_fresh(wanted, began, self._ports, self._store)
+        weight = size + EVENT_BYTES * (1 + sum([1 + len(event.blocks) for event in events]))
         settled = await self._submit(lane, Intent(caller, token, wanted, weight, len(events) + 1))
         if not settled.events:
             return await self._steps_at(lane, settled.places)
@@ -435,16 +507,87 @@ class JournalBackend:
             except NotFound:
                 if doubt.slot:
                     raise
+                if self._may_be_reclaimed(doubt.session):
+                    return Resolution(outcome="unknown")
                 lane.start(blank())
                 head, base = -1, 0
             if doubt.slot < base:
                 return Resolution(outcome="unknown")
             if doubt.slot > head:
-                await self._submit(lane, self._intent(Caller(bytes(8)), decide.barrier(doubt.slot)))
-            settled = await lane.settled(doubt.slot, doubt.call)
-            if doubt.slot == 0 and settled.outcome == "committed" and not await self._creation.finish(lane):
-                return Resolution(outcome="absent")
+                await self._bar(lane, doubt.slot)
+            settled, record = await lane.settled(doubt.slot, doubt.call)
+            if record is not None:
+                if record.slot:
+                    await self._removal.follow_all(lane, record, doubt.call)
+                elif not await self._creation.finish(lane):  # which lists it: being listed says that it is whole
+                    return Resolution(outcome="absent")
             return settled
+
+    async def _bar(self, lane: Lane, slot: int) -> None:
+        """Take *slot*, unless somebody has, so that what is on its way there can no longer land."""
+        try:
+            caller = Caller(bytes(WRITER_SIZE), hidden_too=True)
+            await lane.submit(self._intent(caller, decide.barrier(slot)))
+        except OutcomeUnknown as error:  # its token is that of the barrier
+            raise Unavailable("the store did not answer: resolve again") from error
+
+    def _may_be_reclaimed(self, session: bytes) -> bool:
+        """Whether a session without a journal is so old that it may have had one."""
+        now = max(self._ports.clock.wall(), self._store.server_time or 0)
+        return not 0 <= now - uuid7_time(session) < (RECLAIM_SECONDS - VIEW_MAX_SECONDS) * decide.MICROSECONDS
+
+    async def redact(self, caller: Caller, session_id: str, invocation_id: str, step_id: str, why: Why) -> Redaction:
+        """See `AsyncClient.redact`."""
+        invocation, step = uuid_bytes("invocation_id", invocation_id), uuid_bytes("invocation_step_id", step_id)
+        with self._lanes.use(uuid_bytes("session_id", session_id)) as lane:
+            blocks = await self._removal.redact(lane, caller, invocation, step, why)
+        return Redaction(
+            session_id=session_id,
+            invocation_id=uuid_text(invocation),
+            invocation_step_id=uuid_text(step),
+            blocks=blocks,
+            remains=("forks made of this session before", *self._store.copies),
+        )
+
+    async def trim(self, caller: Caller, session_id: str, why: Why, *, before: Place) -> Session:
+        """See `AsyncClient.trim`."""
+        with self._lanes.use(uuid_bytes("session_id", session_id)) as lane:
+            settled = await self._removal.trim(lane, caller, before, why)
+        return await self._as_settled(session_id, settled)
+
+    async def audit_records(self, session_id: str | None) -> AsyncGenerator[AuditRecord]:
+        """See `AsyncClient.audit_records`."""
+        session = None if session_id is None else uuid_bytes("session_id", session_id)
+        async with aclosing(self._audit.records(session)) as records:
+            async for record in records:
+                yield record
+
+    async def gc(self, *, dry_run: bool, on_progress: Callable[[int], None] | None) -> GcReport:
+        """See `AsyncClient.gc`."""
+        collector = Collector(
+            self._store, self._ports, self._lanes, self._reader, self._listing, self._audit, self._removal, self._tenant
+        )
+        return await collector.run(dry_run=dry_run, on_progress=on_progress)
+
+    async def verify(self, session_id: str, *, on_progress: Callable[[int], None] | None) -> Verification:
+        """See `AsyncClient.verify`."""
+        with self._lanes.use(uuid_bytes("session_id", session_id)) as lane:
+            return await Verifier(self._store, self._ports, self._reader, lane).run(on_progress)
+
+    async def salvage(
+        self, caller: Caller, session_id: str, *, key: str | None, on_progress: Callable[[int], None] | None
+    ) -> Salvaged:
+        """See `AsyncClient.salvage`."""
+        former = None if key is None else await self._creation.free_key(key)
+        found = await self.verify(session_id, on_progress=None)
+        with self._lanes.use(uuid_bytes("session_id", session_id)) as lane:
+            salvager = Salvager(self._store, self._ports, self._reader, lane)
+            now = self._ports.clock.wall()
+            attributes = await salvager.attributes(self._new_id(now), now, key)
+            session = await self._creation.begin(
+                caller, attributes, former, lambda target: salvager.copy(target, caller, on_progress)
+            )
+        return Salvaged(session=session, steps=salvager.steps, faults=found.faults)
 
     async def ping(self) -> None:
         """See `AsyncClient.ping`."""
@@ -463,7 +606,7 @@ class JournalBackend:
             return await self._submit(lane, self._intent(caller, wanted, weight=weight))
 
     def _intent(self, caller: Caller, wanted: Decide, *, weight: int = 0) -> Intent:
-        return Intent(caller, self._ports.random(TOKEN_SIZE), wanted, weight + _EVENT_BYTES)
+        return Intent(caller, self._ports.random(TOKEN_SIZE), wanted, weight + EVENT_BYTES)
 
     async def _submit(self, lane: Lane, intent: Intent) -> Settled:
         try:

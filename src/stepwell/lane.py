@@ -35,10 +35,11 @@ from stepwell.io.retry import Retry
 from stepwell.journal.decide import Append, Caller, Decide, Decision, Done, Refuse, admit
 from stepwell.journal.events import Attributes, Entry, Event, Place, attribute_bytes
 from stepwell.journal.index import Lookup
-from stepwell.journal.record import Facts, Record, Sealed, open_record, seal
+from stepwell.journal.record import TOKEN_SIZE, Facts, Record, Sealed, open_record, seal
 from stepwell.journal.state import SessionState
 from stepwell.models import Resolution
 from stepwell.outcomes import InDoubt, outcome_token
+from stepwell.retried import in_doubt
 from stepwell.stores.base import JournalId, JournalStore, SlotTaken
 from stepwell.view import LOOKUPS_MAX, VIEW_MAX_SECONDS, Chain, Instant, View
 from stepwell.views import position
@@ -47,8 +48,12 @@ T = TypeVar("T")
 
 BATCH_MAX_EVENTS = 256
 BATCH_MAX_BYTES = 192 * 1024
+EVENT_BYTES = 100
+"""About how many bytes an event takes, texts and payloads aside."""
 CALL_MAX_BYTES = 300_000
 """What one call may put into a record, payloads beyond `inline_bytes` aside."""
+NO_CALL = bytes(TOKEN_SIZE)
+"""The token of an event that nobody called for: the grounds of a refusal."""
 CONFLICTS_MAX = 10_000
 """How often one batch may be overtaken by other writers. It never pauses: that would lose its turn."""
 
@@ -106,8 +111,8 @@ class _Batch:
         self.appended.append((intent, self._add(intent, events, tokens), events))
 
     def refuse(self, intent: Intent, error: StepwellError, grounds: tuple[Event, ...]) -> None:
-        """Draft the grounds of a refusal, if it has any."""
-        self._add(intent, grounds, ())
+        """Draft the grounds of a refusal, if it has any. They are not what was called for: `resolve` finds no call."""
+        self._add(intent, grounds, (NO_CALL,) * len(grounds))
         self.refused.append((intent, error))
 
     def _add(self, intent: Intent, events: tuple[Event, ...], tokens: tuple[bytes, ...]) -> list[Place]:
@@ -138,7 +143,7 @@ class Lane:
     def __init__(self, journal: JournalId, store: JournalStore, ports: Ports, retry: Retry, linger: float) -> None:
         self.journal = journal
         self.users = 0
-        self._view = View(journal, store, ports, retry)
+        self._view = View(journal, store, ports)
         self._store = store
         self._ports = ports
         self._retry = retry
@@ -191,21 +196,25 @@ class Lane:
         """Those records opened as they are needed, see `View.opened`."""
         return self._view.opened(stored, chain)
 
+    async def gap(self, slot: int) -> StepwellError:
+        """Why a slot is not there, see `View.gap`."""
+        return await self._view.gap(slot)
+
     async def head(self) -> Record:
         """The last record, see `View.head`."""
         return await self._view.head()
 
-    async def settled(self, slot: int, call: bytes) -> Resolution:
-        """What became of a call that was sent to *slot*, which is taken by now."""
+    async def settled(self, slot: int, call: bytes) -> tuple[Resolution, Record | None]:
+        """What became of a call that was sent to *slot*, which is taken by now, and the record it lies in."""
         began = self._view.now()
-        for record in await self.read(slot, slot):
-            if self._view.now().seconds_since(began) >= VIEW_MAX_SECONDS:
-                break
-            for at, entry in enumerate(record.entries):
-                if entry is not None and entry.token == call:
-                    return Resolution(outcome="committed", position=position(Place(slot, at)))
-            return Resolution(outcome="absent")
-        return Resolution(outcome="unknown")
+        records = await self.read(slot, slot)
+        base = (await self.head()).facts.base
+        if not records or slot < base or self._view.now().seconds_since(began) >= VIEW_MAX_SECONDS:
+            return Resolution(outcome="unknown"), None
+        for at, entry in enumerate(records[0].entries):
+            if entry is not None and entry.token == call:
+                return Resolution(outcome="committed", position=position(Place(slot, at))), records[0]
+        return Resolution(outcome="absent"), None
 
     async def _work(self, intent: Intent) -> None:
         """Wait until a leader settled *intent*, or lead when it is its turn; then hand over to the next that waits."""
@@ -252,8 +261,8 @@ class Lane:
         except StaleStore as error:
             await self._forget(intents, error)
         except StepwellError as error:
-            if isinstance(error, CorruptJournal | NotSupported):
-                self._view.forget()  # it may have been taken in by half
+            if isinstance(error, CorruptJournal | NotSupported) or self._view.is_blank():
+                self._view.forget()  # it may have been taken in by half, or have been begun by what failed
             for intent in intents:
                 intent.result = self._unknown(intent) if isinstance(error, OutcomeUnknown) else _own(error)
         except BaseException:
@@ -376,18 +385,19 @@ class Lane:
     async def _send(self, batch: _Batch, state: SessionState, began: Instant) -> Record | None:
         """Freeze the batch's record and send it; the winner if the slot is somebody else's, None if it is ours."""
         first = batch.entries[0]
+        token = self._ports.random(TOKEN_SIZE) if first.token == NO_CALL else first.token
         frozen = seal(
             journal=self._view.identity,
             slot=batch.slot,
             time=batch.time,
             writer=first.writer,
-            token=first.token,
+            token=token,
             prev=state.digest,
             facts=batch.draft.facts,
             entries=batch.entries,
         )
         winner = await self._send_frozen(frozen.data, batch.slot)
-        if winner is not None and (winner.token, winner.digest) != (first.token, frozen.digest):
+        if winner is not None and (winner.token, winner.digest) != (token, frozen.digest):
             return winner
         if self._view.is_old():
             await self._confirm(frozen, batch.slot)
@@ -413,7 +423,7 @@ class Lane:
                 raise
 
         try:
-            taken = await self._retry(attempt, also=_in_doubt)
+            taken = await self._retry(attempt, also=in_doubt)
         except StepwellError as error:
             if doubtful and not isinstance(error, OutcomeUnknown):
                 raise OutcomeUnknown("an earlier attempt may have been durable") from error
@@ -428,9 +438,12 @@ class Lane:
         return found[0]
 
     async def _confirm(self, frozen: Sealed, slot: int) -> None:
-        """The view was too old to conclude from: read anew, and find the record on the chain, or say unknown."""
-        await self._settling(self._view.load())
-        found = await self._settling(self._view.read(slot, slot))
+        """The view was too old to conclude from: read anew, and find the record on the chain, or say unknown.
+
+        Below the base of a history that was trimmed meanwhile, a record may lie that is on no chain.
+        """
+        state = await self._settling(self._view.load())
+        found = await self._settling(self._view.read(slot, slot)) if slot >= state.facts.base else []
         if not found or found[0].digest != frozen.digest:
             raise OutcomeUnknown("the record cannot be found again")
 
@@ -468,7 +481,3 @@ def _own(error: StepwellError) -> StepwellError:
     own = copy.copy(error)
     own.__cause__ = error.__cause__
     return own
-
-
-def _in_doubt(error: StepwellError) -> bool:
-    return isinstance(error, OutcomeUnknown)

@@ -10,7 +10,7 @@ from stepwell.backend import SessionFilter
 from stepwell.errors import NotFound, StepwellError
 from stepwell.ids import uuid_bytes, uuid_text
 from stepwell.io.ports import Clock
-from stepwell.models import Page, Session, SessionSummary
+from stepwell.models import Page, SessionSummary
 from stepwell.paging import page_token, read_page_token
 from stepwell.stores.base import JournalStore, ListingEntry
 from stepwell.views import gone_entry, summary
@@ -26,7 +26,7 @@ class Listing:
     """One tenant's listing entries."""
 
     def __init__(
-        self, store: JournalStore, clock: Clock, tenant: str, read: Callable[[str], Awaitable[Session]]
+        self, store: JournalStore, clock: Clock, tenant: str, read: Callable[[bytes], Awaitable[ListingEntry]]
     ) -> None:
         self._store = store
         self._clock = clock
@@ -40,6 +40,14 @@ class Listing:
                 await self._store.put_entry(self._tenant, entry)
         except StepwellError as error:
             _log.warning("the listing entry of session %s is stale: %s", uuid_text(entry.session), error)
+
+    async def renew(self, session: bytes) -> None:
+        """Bring the entry of a session that may be hidden up to date.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        await self.show(await self._read(session))
 
     async def hide(self, session: bytes) -> None:
         """Take a session that is gone out of the lists. A failure leaves it there until it is asked for again."""
@@ -84,15 +92,17 @@ class Listing:
     async def _mended(self, entry: ListingEntry) -> SessionSummary | None:
         """What the journal says, where an entry is damaged: reading it writes the entry anew."""
         try:
-            shown = await self._read(uuid_text(entry.session))
+            read = await self._read(entry.session)
         except NotFound:
             return None
-        return SessionSummary(**{name: getattr(shown, name) for name in SessionSummary.model_fields})
+        await self.show(read)
+        return summary(read, self._clock.wall())
 
 
 def _holds(shown: SessionSummary, chosen: SessionFilter) -> bool:
     return (
-        chosen.status in (None, shown.session_status)
+        (shown.purge_after is not None) == chosen.deleted
+        and chosen.status in (None, shown.session_status)
         and (chosen.created_after is None or shown.created_at > chosen.created_after)
         and (shown.key or "").startswith(chosen.key_prefix)
         and chosen.tags.items() <= (shown.tags or {}).items()

@@ -123,13 +123,22 @@ class Data(ContentBlock):
     data: bytes = Field(repr=False)
 
 
-Block: TypeAlias = Annotated[Text | Image | Data, Field(discriminator="type")]
+class Redacted(ContentBlock):
+    """What a block is after `redact`: its content was erased. It is read, never written."""
+
+    type: Literal["redacted"] = "redacted"
+
+
+Block: TypeAlias = Annotated[Text | Image | Data | Redacted, Field(discriminator="type")]
 Content: TypeAlias = str | ContentBlock | Sequence[str | ContentBlock]
 """What a step is made of: one string or block, or a sequence of them. A lone string is one text block."""
 
 
 class Session(Model):
-    """A session. *tags* is None when they were not loaded; *head* is the position of its newest event."""
+    """A session. *tags* is None when they were not loaded; *head* is the position of its newest event.
+
+    *expires_at* is when it is deleted for good, None for never.
+    """
 
     session_id: str
     session_arn: str
@@ -141,11 +150,15 @@ class Session(Model):
     tags: Mapping[str, str] | None = Field(default=None, repr=False)
     key: str | None = None
     encryption_key_arn: str | None = None
+    expires_at: datetime | None = None
     head: Position
 
 
 class SessionSummary(Model):
-    """A session as lists show it. An idle session shows as ACTIVE until somebody is refused by its expiry."""
+    """A session as lists show it. An idle session shows as ACTIVE until somebody is refused by its expiry.
+
+    *purge_after* is set for one that is deleted and can be undeleted until then.
+    """
 
     session_id: str
     session_arn: str
@@ -154,6 +167,7 @@ class SessionSummary(Model):
     last_updated_at: datetime
     tags: Mapping[str, str] | None = Field(default=None, repr=False)
     key: str | None = None
+    purge_after: datetime | None = None
 
 
 class Invocation(Model):
@@ -212,6 +226,95 @@ class Resolution(Model):
 
     outcome: Literal["committed", "absent", "unknown"]
     position: Position | None = None
+
+
+class Redaction(Model):
+    """A step's content was erased; *remains* says in words where copies of it may still be found."""
+
+    session_id: str
+    invocation_id: str
+    invocation_step_id: str
+    blocks: int
+    remains: tuple[str, ...]
+
+
+AuditedOperation: TypeAlias = Literal["delete", "undelete", "purge", "redact", "trim", "extend_retention"]
+
+
+class AuditRecord(Model):
+    """Who took something away, or brought it back, when and why. It outlives its session.
+
+    *until* is the time that the operation named: when to purge, or how long to keep. *position* is where the journal
+    says so; for "trim" the history begins at *before*. Ids of a step are set for "redact".
+    """
+
+    session_id: str
+    operation: AuditedOperation
+    time: datetime
+    reason: str
+    approver: str
+    position: Position
+    until: datetime | None = None
+    before: Position | None = None
+    invocation_id: str | None = None
+    invocation_step_id: str | None = None
+
+
+class GcReport(Model):
+    """What `gc` did, or with *dry_run* would do. Each member is a number.
+
+    *purged* sessions were due and are gone now; *finished* operations had been interrupted; *reclaimed* sessions,
+    *trimmed* histories and *blobs* gave their space back; *pending* ones wait until a day has passed since a run first
+    saw them; *skipped* sessions are damaged: `verify` says where.
+    """
+
+    dry_run: bool
+    sessions: int = 0
+    purged: int = 0
+    finished: int = 0
+    reclaimed: int = 0
+    trimmed: int = 0
+    blobs: int = 0
+    pending: int = 0
+    skipped: int = 0
+
+
+class Fault(Model):
+    """Stored bytes are not what was written: *reason* in words, *slot* and *place* where they are known.
+
+    *place* is a byte offset in the journal's file, or a slot in stores that keep slots one by one.
+    """
+
+    reason: str
+    slot: int | None = None
+    place: int | None = None
+
+
+class Verification(Model):
+    """What `verify` found: the numbers of *records*, *steps* and *blobs* that are whole, and every fault.
+
+    *unfinished* says that a write which was never acknowledged lies behind the last record; the next append removes it.
+    """
+
+    session_id: str
+    records: int
+    steps: int
+    blobs: int
+    faults: tuple[Fault, ...]
+    unfinished: bool = False
+
+    @property
+    def intact(self) -> bool:
+        """Whether everything is as it was written."""
+        return not self.faults
+
+
+class Salvaged(Model):
+    """What `salvage` wrote: a new *session*, with the *steps* of the old one that were whole; *faults* are the rest."""
+
+    session: Session
+    steps: int
+    faults: tuple[Fault, ...]
 
 
 T = TypeVar("T")

@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from stepwell.codecs.content import blob_name, decode
-from stepwell.errors import CorruptJournal, StaleStore, StepwellError
+from stepwell.errors import CorruptJournal, StepwellError
 from stepwell.ids import uuid_text
 from stepwell.io.ports import Ports
 from stepwell.journal.decide import visible
 from stepwell.journal.events import BLOB, Place, block_from_wire
-from stepwell.journal.record import DIGEST_SIZE, Record, StoredStep, stored_steps
+from stepwell.journal.record import DIGEST_SIZE, Record, StoredStep, is_erased, stored_steps
 from stepwell.lane import Lane
 from stepwell.models import InvocationStep, InvocationStepSummary, stored
 from stepwell.stores.base import JournalStore
@@ -51,7 +51,7 @@ class Reader:
         while chain.slot <= head.slot:
             raw = await lane.stored(chain.slot, head.slot)
             if not raw:
-                raise StaleStore(f"slot {chain.slot} is gone")
+                raise await lane.gap(chain.slot)
             yield lane.opened(raw, chain)
         if chain.digest not in (None, head.digest):
             raise CorruptJournal(f"slot {head.slot} changed while it was read", slot=head.slot)
@@ -76,7 +76,7 @@ class Reader:
         while first <= last:
             records = await lane.read(first, last)
             if not records:
-                raise StaleStore(f"slot {first} is gone")
+                raise await lane.gap(first)
             spans.append(records)
             first = records[-1].slot + 1
         return spans
@@ -89,18 +89,40 @@ class Reader:
         """
         for found in stored_steps(record):
             if found[0] == at:
-                return await self._fetched(lane, record, found)
+                return await self.fetched(lane, record, found)
         raise CorruptJournal(f"slot {record.slot} holds no such step", slot=record.slot)
 
-    async def _fetched(self, lane: Lane, record: Record, found: StoredStep) -> InvocationStep:
+    async def fetched(self, lane: Lane, record: Record, found: StoredStep) -> InvocationStep:
+        """One of a record's steps, its blobs fetched.
+
+        Raises:
+            CorruptJournal: a payload is not what was written.
+        """
         at, wire, blocks, _ = found
+        kept_apart = [bool(block[1] & BLOB) and not is_erased(salt) for block, salt, _ in blocks]
         names = [
-            blob_name(wire[2] or record.token, block_from_wire(block)) for block, _, _ in blocks if block[1] & BLOB
+            blob_name(wire[2] or record.token, block_from_wire(block))
+            for (block, _, _), apart in zip(blocks, kept_apart, strict=True)
+            if apart
         ]
         calls = [self._store.get_blob(lane.journal, name) for name in names]
-        fetched = iter(await self._ports.tasks.gather(calls, width=BLOBS_AT_ONCE))
-        whole = [(block, salt, next(fetched) if block[1] & BLOB else kept) for block, salt, kept in blocks]
+        try:
+            fetched = iter(await self._ports.tasks.gather(calls, width=BLOBS_AT_ONCE))
+        except CorruptJournal:
+            return await self._redacted_meanwhile(lane, record, found)
+        whole = [
+            (block, salt, next(fetched) if apart else kept)
+            for (block, salt, kept), apart in zip(blocks, kept_apart, strict=True)
+        ]
         return _decoded(uuid_text(lane.journal.session), record, (at, wire, whole, 0))
+
+    async def _redacted_meanwhile(self, lane: Lane, record: Record, found: StoredStep) -> InvocationStep:
+        """The step as it is now, if its blob is missing because it was redacted since its record was read."""
+        for again in await lane.read(record.slot, record.slot):
+            for step in stored_steps(again):
+                if step[0] == found[0] and step[2] != found[2]:
+                    return await self.fetched(lane, again, step)
+        raise CorruptJournal(f"a blob of slot {record.slot} is gone", slot=record.slot)
 
     async def steps(
         self, lane: Lane, records: Iterable[Record], wanted: Wanted, *, reverse: bool
@@ -114,7 +136,7 @@ class Reader:
             for step in reversed(found) if reverse else found:
                 if step[3]:
                     yield batch
-                    yield [await self._fetched(lane, record, step)]
+                    yield [await self.fetched(lane, record, step)]
                     batch = []
                 else:
                     batch.append(_decoded(session_id, record, step))

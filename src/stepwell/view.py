@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from stepwell.errors import CorruptJournal, NotFound, StaleStore, Unavailable
+from stepwell.errors import CorruptJournal, NotFound, StaleStore, StepwellError, Unavailable
 from stepwell.io.ports import Ports
-from stepwell.io.retry import Retry
-from stepwell.journal.decide import Refuse
+from stepwell.journal.decide import Decide, Decision, Refuse
 from stepwell.journal.index import Lookup
 from stepwell.journal.record import Record, identity, open_record
 from stepwell.journal.state import SessionState, resume
@@ -41,6 +40,22 @@ class Instant(NamedTuple):
         return max(self.wall - earlier.wall, self.boot - earlier.boot, server) / 1e6
 
 
+def instant(ports: Ports, store: JournalStore) -> Instant:
+    """This moment."""
+    return Instant(ports.clock.wall(), ports.clock.boot(), store.server_time)
+
+
+def while_fresh(wanted: Decide, began: Instant, ports: Ports, store: JournalStore) -> Decide:
+    """*wanted*, refused once so much time has passed since *began*, when blobs were put, that they look left over."""
+
+    def decided(state: SessionState, now: int) -> Decision:
+        if instant(ports, store).seconds_since(began) >= VIEW_MAX_SECONDS:
+            return Refuse(Unavailable("too much time passed since the payloads were put: try again"))
+        return wanted(state, now)
+
+    return decided
+
+
 class Chain:
     """How far a chain of records was followed: the next *slot*, and the *digest* it must name, if that is known."""
 
@@ -54,22 +69,25 @@ class Chain:
 class View:
     """One journal as it was read. Its user holds a lock."""
 
-    def __init__(self, journal: JournalId, store: JournalStore, ports: Ports, retry: Retry) -> None:
+    def __init__(self, journal: JournalId, store: JournalStore, ports: Ports) -> None:
         self.journal = journal
         self.identity = identity(journal.tenant, journal.session)
         self.state: SessionState | None = None
         self._store = store
         self._ports = ports
-        self._retry = retry
         self._began = Instant(0, 0, None)
 
     def now(self) -> Instant:
         """This moment."""
-        return Instant(self._ports.clock.wall(), self._ports.clock.boot(), self._store.server_time)
+        return instant(self._ports, self._store)
 
     def is_old(self) -> bool:
         """Whether no conclusion may be drawn from it any more."""
         return self.now().seconds_since(self._began) >= VIEW_MAX_SECONDS
+
+    def is_blank(self) -> bool:
+        """Whether it is of a journal that is only begun, and not known to have any slot."""
+        return self.state is not None and self.state.slot < 0
 
     def adopt(self, state: SessionState, began: Instant) -> None:
         """Take *state* as what a reading that *began* then would have found."""
@@ -86,11 +104,7 @@ class View:
 
     async def stored(self, first: int, last: int | None) -> Sequence[bytes]:
         """Some records from *first* on, as they are stored."""
-
-        async def attempt() -> Sequence[bytes]:
-            return await self._store.read(self.journal, first, last)
-
-        return await self._retry(attempt)
+        return await self._store.read(self.journal, first, last)
 
     def opened(self, stored: Iterable[bytes], chain: Chain) -> Iterator[Record]:
         """Records as they are needed, one by one, each verified by itself and along *chain*."""
@@ -109,14 +123,20 @@ class View:
         Raises:
             NotFound: there is no journal.
         """
-
-        async def attempt() -> bytes | None:
-            return await self._store.head(self.journal)
-
-        data = await self._retry(attempt)
+        data = await self._store.head(self.journal)
         if data is None:
             raise NotFound("no such session")
         return open_record(data, self.identity)
+
+    async def gap(self, slot: int) -> StepwellError:
+        """Why *slot*, which lies below a head that was read before, is not there.
+
+        Raises:
+            NotFound: the session was reclaimed meanwhile.
+        """
+        if (await self.head()).facts.base > slot:
+            return Unavailable("the history was trimmed while it was read: read it again")
+        return StaleStore(f"slot {slot} is gone")
 
     async def current(self, now: Instant, *, fresh: bool) -> SessionState:
         """The state to decide against, read on if it must be *fresh* or is growing old."""
@@ -141,7 +161,7 @@ class View:
         while state is None or state.slot < head.slot:
             records = await self.read(first if state is None else state.slot + 1, head.slot)
             if not records:
-                raise StaleStore(f"a slot between {first} and {head.slot} is gone")
+                raise await self.gap(first if state is None else state.slot + 1)
             for record in records:
                 if state is None:
                     state = resume(record)

@@ -81,6 +81,7 @@ def session_view(facts: Facts, attributes: Attributes, tail: Place, now: int) ->
         tags=attributes.tags,
         key=attributes.key,
         encryption_key_arn=attributes.encryption_key_arn,
+        expires_at=moment(facts.expires_at) if facts.expires_at else None,
         head=position(tail),
     )
 
@@ -105,11 +106,13 @@ def listing_entry(facts: Facts, attributes: Attributes, now: int) -> ListingEntr
         facts.expires_at,
         attributes.key,
         dict(attributes.tags),
+        facts.purge_after,
     ]
-    return ListingEntry(attributes.session, _version(facts, status), ormsgpack.packb(data))
+    return ListingEntry(attributes.session, listing_version(facts, status), ormsgpack.packb(data))
 
 
-def _version(facts: Facts, status: Status) -> int:
+def listing_version(facts: Facts, status: Status) -> int:
+    """The version of the entry that shows a session as *facts* say, with this status."""
     # A later slot is newer; an expiry changes no attributes, yet it comes behind them.
     return 2 * facts.attributes_slot + (status is Status.EXPIRED)
 
@@ -127,8 +130,8 @@ def summary(entry: ListingEntry, now: int) -> SessionSummary | None:
     """
     if not entry.data:
         return None
-    status, created_at, updated_at, expires_at, key, tags = ormsgpack.unpackb(entry.data)
-    if expires_at and now >= expires_at:
+    status, created_at, updated_at, expires_at, key, tags, purge_after = ormsgpack.unpackb(entry.data)
+    if (expires_at and now >= expires_at) or (purge_after and now >= purge_after):
         return None
     session_id = uuid_text(entry.session)
     return SessionSummary(
@@ -139,4 +142,5 @@ def summary(entry: ListingEntry, now: int) -> SessionSummary | None:
         last_updated_at=moment(updated_at),
         tags=tags,
         key=key,
+        purge_after=moment(purge_after) if purge_after else None,
     )

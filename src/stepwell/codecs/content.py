@@ -27,8 +27,8 @@ from stepwell.journal.events import (
     Payload,
     StepPut,
 )
-from stepwell.journal.record import has_zero_run, mask, salted_digest
-from stepwell.models import Data, Image, ImageFormat, Text, stored
+from stepwell.journal.record import has_zero_run, is_erased, mask, salted_digest
+from stepwell.models import Data, Image, ImageFormat, Redacted, Text, stored
 
 INLINE_STEPS_BYTES = 128 * 1024
 """The payloads of one call that go inline together; the largest beyond that become blobs."""
@@ -118,16 +118,19 @@ def stored_raw(codec: int, raw_size: int, stored: bytes, salt: bytes) -> bytes:
 
 
 def blob_names(step: StepPut, call: bytes) -> list[str]:
-    """The blobs that a step needs; *call* is its write token."""
-    return [blob_name(call, ref) for ref in step.blocks if ref.codec & BLOB]
+    """The blobs that a step needs; *call* is its write token. A redacted one needs none."""
+    kept = zip(step.blocks, step.payloads, strict=True)
+    return [blob_name(call, ref) for ref, payload in kept if ref.codec & BLOB and not is_erased(payload.salt)]
 
 
-def decode(wire: list[Any], salt: bytes, kept: bytes) -> Text | Image | Data:
+def decode(wire: list[Any], salt: bytes, kept: bytes) -> Text | Image | Data | Redacted:
     """A block by its array, its salt and its stored bytes.
 
     Raises:
         CorruptJournal: a payload is not what was written.
     """
+    if is_erased(salt):
+        return stored(Redacted, {"type": "redacted"})
     kind, codec, raw_size, digest = wire[:4]
     raw = stored_raw(codec, raw_size, kept, salt) if codec else kept
     if salted_digest(raw, salt) != digest:

@@ -5,6 +5,7 @@ Tests and simulated disks replace these methods; the store calls nothing else.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import sys
@@ -39,8 +40,12 @@ class Files:
         return os.open(name, flags | safe, CREATE_MODE, dir_fd=folder)
 
     def close(self, fd: int) -> None:
-        """Close a descriptor."""
-        os.close(fd)
+        """Close a descriptor. An error means nothing: it is closed all the same, and what matters was synced before."""
+        try:
+            os.close(fd)
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                raise  # that is a fault of ours
 
     def make_root(self, path: str) -> None:
         """Make a folder and those above it, where they are missing; only their owner may enter them."""
@@ -101,6 +106,10 @@ class Files:
     def unlink(self, name: str, folder: int) -> None:
         """Remove a file."""
         os.unlink(name, dir_fd=folder)
+
+    def remove_folder(self, name: str, folder: int) -> None:
+        """Remove an empty folder."""
+        os.rmdir(name, dir_fd=folder)
 
     def names(self, folder: int) -> list[str]:
         """The names in a folder, in no order."""

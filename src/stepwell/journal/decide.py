@@ -6,7 +6,7 @@ lets the state learn it, and asks again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
@@ -27,17 +27,24 @@ from stepwell.journal.events import (
     Attributes,
     AttributesSet,
     Barrier,
+    Deleted,
     Ended,
     Event,
     Expired,
+    Extended,
+    Extending,
     InvocationCreated,
     Leased,
     Place,
     Purged,
+    Redacted,
     StepPut,
+    Trimmed,
+    Undeleted,
+    Why,
 )
 from stepwell.journal.index import Lookup
-from stepwell.journal.record import Facts, Record, Status
+from stepwell.journal.record import Facts, Record, Status, is_erased
 from stepwell.journal.state import SessionState
 
 MICROSECONDS = 1_000_000
@@ -71,20 +78,33 @@ SameContent: TypeAlias = Callable[[StepPut, StepPut], bool]
 
 
 class Caller(NamedTuple):
-    """Who asks: the handle, the epoch of its lease if it has one, and the position it must not have been passed by."""
+    """Who asks: the handle, the epoch of its lease if it has one, and the position it must not have been passed by.
+
+    *hidden_too* lets it change a session that is deleted and not yet purged.
+    """
 
     writer: bytes
     epoch: int | None = None
     if_head: Place | None = None
+    hidden_too: bool = False
 
 
-def visible(facts: Facts, now: int) -> Refuse | None:
-    """Refuse a session that is gone. *now* is in microseconds since 1970, as all times here."""
+def visible(facts: Facts, now: int, *, hidden_too: bool = False) -> Refuse | None:
+    """Refuse a session that is gone, or hidden. *now* is in microseconds since 1970, as all times here."""
     if facts.status is Status.PURGED:
         return Refuse(NotFound("no such session"))
     if facts.expires_at and now >= facts.expires_at:
-        return Refuse(NotFound("no such session"), (Purged(),))
+        return Refuse(NotFound("no such session"), (Purged(RETENTION_ENDED),))
+    if facts.purge_after and now >= facts.purge_after:
+        return Refuse(NotFound("no such session"), (Purged(PURGE_DUE),))
+    if facts.purge_after and not hidden_too:
+        return Refuse(NotFound("the session was deleted, and can be brought back for a while: undelete(session_id)"))
     return None
+
+
+RETENTION_ENDED, PURGE_DUE = Why("its retention ended"), Why("it was deleted, and the time to undelete it is over")
+TRIM_MAX_INVOCATIONS = 4096
+"""Invocations that may be left when a session is trimmed."""
 
 
 def status_at(facts: Facts, now: int) -> Status:
@@ -97,7 +117,7 @@ def status_at(facts: Facts, now: int) -> Status:
 
 def admit(state: SessionState, now: int, caller: Caller) -> Refuse | None:
     """Refuse a caller that may not write to this session at all, whatever it wants to write."""
-    if gone := visible(state.facts, now):
+    if gone := visible(state.facts, now, hidden_too=caller.hidden_too):
         return gone
     if caller.epoch is not None and caller.epoch < state.facts.epoch:
         return Refuse(Fenced(f"lease {caller.epoch} was taken over by lease {state.facts.epoch}: stop, or lease again"))
@@ -157,6 +177,8 @@ def _existing(state: SessionState, steps: Sequence[StepPut], same: SameContent) 
             continue
         place, event = found
         time = state.evidence[place.slot].time if event.time is None else event.time
+        if is_redacted(event):
+            return Refuse(AlreadyExists("the step id is taken by a step that was redacted"))
         if step.time not in (None, time) or not same(event, step):
             return Refuse(AlreadyExists("the step id is taken by a step with other content"))
         places.append(place)
@@ -177,6 +199,11 @@ def find_step(state: SessionState, invocation: bytes, step: bytes) -> tuple[Plac
             if (event.invocation, event.step) == (invocation, step):
                 return place, event
     return None
+
+
+def is_redacted(step: StepPut) -> bool:
+    """Whether a step's payloads were erased."""
+    return all(is_erased(payload.salt) for payload in step.payloads)
 
 
 def steps_in(record: Record) -> list[tuple[Place, StepPut]]:
@@ -235,13 +262,103 @@ def end(state: SessionState, now: int) -> Decision:
     return Append((Ended(replace(state.attributes, updated_at=now)),))
 
 
-def delete(*, end: bool) -> Decide:
-    """Delete the session; an ACTIVE one only if *end*."""
+def delete(why: Why, *, end: bool, hidden: int = 0) -> Decide:
+    """Delete the session; an ACTIVE one only if *end*. It is gone at once, or *hidden* for so many microseconds."""
 
     def decide(state: SessionState, now: int) -> Decision:
-        if status_at(state.facts, now) is Status.ACTIVE and not end:
+        if status_at(state.facts, now) is Status.ACTIVE and not end and not state.facts.purge_after:
             return Refuse(Conflict("the session is ACTIVE: end it first, or delete it with end=True"))
-        return Append((Purged(),))
+        if not hidden:
+            return Append((Purged(why),))
+        if state.attributes is None:
+            return Lookup((state.facts.attributes_slot,))
+        purge_after = now + hidden  # by the session's time: the caller's clock may be behind it
+        if status_at(state.facts, now) is not Status.ACTIVE:
+            return Append((Deleted(state.attributes, purge_after, why),))
+        ended = replace(state.attributes, updated_at=now)
+        return Append((Ended(ended), Deleted(ended, purge_after, why)))
+
+    return decide
+
+
+def purge(state: SessionState, now: int) -> Decision:
+    """Take back a session that never came to be."""
+    return Append((Purged(),))
+
+
+def undelete(why: Why) -> Decide:
+    """Let the session be seen again."""
+
+    def decide(state: SessionState, now: int) -> Decision:
+        if state.attributes is None:
+            return Lookup((state.facts.attributes_slot,))
+        return Append((Undeleted(state.attributes, why),)) if state.facts.purge_after else Done(())
+
+    return decide
+
+
+def redact(invocation: bytes, step: bytes, why: Why, found_step: Callable[[StepPut], object]) -> Decide:
+    """Say that a step's payloads are to be erased, unless they are. *found_step* is told what it is about."""
+
+    def decide(state: SessionState, now: int) -> Decision:
+        found = find_step(state, invocation, step)
+        if isinstance(found, Lookup):
+            return found
+        if found is None:
+            return Refuse(NotFound("no such step in this invocation"))
+        place, event = found
+        found_step(event)
+        if is_redacted(event):
+            return Done((place,))
+        return Append((Redacted(place, invocation, step, state.facts.redacted_slot, why),))
+
+    return decide
+
+
+def trim(base: int, why: Why, seen: int, used: Collection[bytes]) -> Decide:
+    """Let the history begin at slot *base*. *used* are the invocations of the steps in *base* to *seen*."""
+
+    def decide(state: SessionState, now: int) -> Decision:
+        if base <= state.facts.base:
+            return Done(())
+        if newer := tuple(slot for slot in range(max(seen + 1, base), state.slot) if slot not in state.evidence):
+            return Lookup(newer)
+        if state.attributes is None:
+            return Lookup((state.facts.attributes_slot,))
+        every = state.index.invocations()
+        if isinstance(every, Lookup):
+            return every
+        drafted = state.index.active  # a draft names only those that were written to in it
+        read = [record for record in state.evidence.values() if record.slot > seen]
+        later = [event.invocation for record in read for _, event in steps_in(record)]
+        named = {*used, *later, *drafted, *[key for key, _ in every[:1]]}
+        kept = tuple((key, at.slot, at.time) for key, at in every if key in named or at.slot >= base)
+        if len(kept) > TRIM_MAX_INVOCATIONS:
+            return Refuse(
+                LimitExceeded(f"{len(kept)} invocations stay, the limit TRIM_MAX_INVOCATIONS is {TRIM_MAX_INVOCATIONS}")
+            )
+        return Append((Trimmed(state.attributes, base, why, kept),))
+
+    return decide
+
+
+def begin_extending(until: int) -> Decide:
+    """Let nothing that is written from here on expire by itself before *until*."""
+
+    def decide(state: SessionState, now: int) -> Decision:
+        return Append((Extending(until),)) if 0 < state.facts.expires_at < until else Done(())
+
+    return decide
+
+
+def extend(until: int, why: Why) -> Decide:
+    """Let the session expire at *until*, if that is later than it would."""
+
+    def decide(state: SessionState, now: int) -> Decision:
+        if state.attributes is None:
+            return Lookup((state.facts.attributes_slot,))
+        later = 0 < state.facts.expires_at < until
+        return Append((Extended(state.attributes, until, why),)) if later else Done(())
 
     return decide
 
@@ -249,6 +366,20 @@ def delete(*, end: bool) -> Decide:
 def lease(state: SessionState, now: int) -> Decision:
     """Take the right to write from whoever has it."""
     return writable(state, now) or Append((Leased(state.facts.epoch + 1),))
+
+
+def touch(state: SessionState, now: int) -> Decision:
+    """Take a slot, so that whatever was decided before, and is not durable yet, has to be decided again."""
+    return Append((Barrier(),))
+
+
+def purge_unchanged(slot: int) -> Decide:
+    """Take back a session that was begun and never listed, if nothing lies behind *slot*."""
+
+    def decide(state: SessionState, now: int) -> Decision:
+        return Append((Purged(),)) if state.slot == slot + 1 else Done(())
+
+    return decide
 
 
 def barrier(slot: int) -> Decide:

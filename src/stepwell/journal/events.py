@@ -117,9 +117,76 @@ class Expired:
     """Somebody was refused because the session had been idle for too long."""
 
 
+class Why(NamedTuple):
+    """What an operation that takes something away was given: a reason, and who approved it."""
+
+    reason: str = ""
+    approver: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """The session is gone."""
+    """The session is gone. *why* is None for one that never came to be."""
+
+    why: Why | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The session is hidden, and gone after *purge_after*."""
+
+    attributes: Attributes
+    purge_after: int
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Undeleted:
+    """The session is hidden no more."""
+
+    attributes: Attributes
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """The payloads of the step at *place* are to be erased, or are already. *earlier* is the slot of the one before."""
+
+    place: Place
+    invocation: bytes
+    step: bytes
+    earlier: int
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """The history begins at slot *base*; an index snapshot follows in the same record.
+
+    *kept* are the invocations that are left: id, slot and time of their creation. The snapshot holds them, so they are
+    not stored here.
+    """
+
+    attributes: Attributes
+    base: int
+    why: Why
+    kept: tuple[tuple[bytes, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extending:
+    """Nothing written from here on may expire by itself before *until*; the session's own expiry is as it was."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The session expires at *until*, and not before."""
+
+    attributes: Attributes
+    until: int
+    why: Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +226,12 @@ class Indexed:
     other_last: Place
 
 
+Telling: TypeAlias = Created | AttributesSet | Ended | Deleted | Undeleted | Trimmed | Extended
+"""Events that carry the attributes whole: whatever changes what lists show is one of them."""
+TELLING = Created, AttributesSet, Ended, Deleted, Undeleted, Trimmed, Extended
+
 Event: TypeAlias = (
-    Created | AttributesSet | InvocationCreated | StepPut | Ended | Expired | Purged | Leased | Barrier | Indexed
+    Telling | InvocationCreated | StepPut | Expired | Purged | Leased | Barrier | Indexed | Redacted | Extending
 )
 
 
@@ -168,7 +239,7 @@ def attribute_bytes(events: Iterable[Event]) -> int:
     """About how many bytes the attributes in *events* take."""
     total = 0
     for event in events:
-        if isinstance(event, Created | AttributesSet | Ended):
+        if isinstance(event, TELLING):
             for texts in (event.attributes.metadata, event.attributes.tags):
                 total += sum(len(key.encode()) + len(value.encode()) + _PER_TEXT for key, value in texts.items())
     return total
@@ -182,7 +253,7 @@ class Entry(NamedTuple):
     token: bytes
 
 
-_CODES: dict[type[Event], int] = {
+_CODES: dict[type[Event], int] = {  # those of `from_wire`
     Created: 1,
     AttributesSet: 2,
     InvocationCreated: 3,
@@ -193,6 +264,12 @@ _CODES: dict[type[Event], int] = {
     Leased: 8,
     Barrier: 9,
     Indexed: 10,
+    Deleted: 11,
+    Undeleted: 12,
+    Redacted: 13,
+    Trimmed: 14,
+    Extending: 15,
+    Extended: 16,
 }
 STEP_PUT = _CODES[StepPut]
 LAST_CODE = max(_CODES.values())
@@ -224,7 +301,21 @@ def to_wire(entry: Entry, writer: bytes, token: bytes) -> list[Any]:
         case Indexed(run, invocations, runs, active, tail_writer, tail, other_last):
             refs_wire = [[r.slot, r.steps, r.invocations, r.last_step, r.last_invocation] for r in runs]
             return [*head, run, invocations, refs_wire, b"".join(active), tail_writer, [*tail, *other_last]]
-        case Expired() | Purged() | Barrier():
+        case Purged(why):
+            return head if why is None else [*head, *why]
+        case Deleted(attributes, purge_after, why):
+            return [*head, _attributes_to_wire(attributes), purge_after, *why]
+        case Undeleted(attributes, why):
+            return [*head, _attributes_to_wire(attributes), *why]
+        case Redacted(place, invocation, step, earlier, why):
+            return [*head, *place, invocation + step, earlier, *why]
+        case Trimmed(attributes, base, why):
+            return [*head, _attributes_to_wire(attributes), base, *why]
+        case Extending(until):
+            return [*head, until]
+        case Extended(attributes, until, why):
+            return [*head, _attributes_to_wire(attributes), until, *why]
+        case Expired() | Barrier():
             return head
 
 
@@ -247,7 +338,7 @@ def from_wire(wire: list[Any]) -> Event | None:
         case 6:
             return Expired()
         case 7:
-            return Purged()
+            return Purged(Why(*wire[3:]) if wire[3:] else None)
         case 8:
             return Leased(wire[3])
         case 9:
@@ -263,6 +354,18 @@ def from_wire(wire: list[Any]) -> Event | None:
                 Place(*wire[8][:2]),
                 Place(*wire[8][2:]),
             )
+        case 11:
+            return Deleted(_attributes_from_wire(wire[3]), wire[4], Why(wire[5], wire[6]))
+        case 12:
+            return Undeleted(_attributes_from_wire(wire[3]), Why(wire[4], wire[5]))
+        case 13:
+            return Redacted(Place(wire[3], wire[4]), wire[5][:16], wire[5][16:], wire[6], Why(wire[7], wire[8]))
+        case 14:
+            return Trimmed(_attributes_from_wire(wire[3]), wire[4], Why(wire[5], wire[6]))
+        case 15:
+            return Extending(wire[3])
+        case 16:
+            return Extended(_attributes_from_wire(wire[3]), wire[4], Why(wire[5], wire[6]))
         case int(code) if code >= SKIPPABLE:
             return None
         case code:

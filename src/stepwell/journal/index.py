@@ -11,6 +11,7 @@ of absence. Look-ups answer `Lookup` where a run must be read first.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -71,6 +72,12 @@ class Run:
         both.absorb(self)
         return both
 
+    def above(self, base: int) -> Run:
+        """What of it does not lie below slot *base*."""
+        steps = {mark: kept for mark, slots in self.steps.items() if (kept := tuple(s for s in slots if s >= base))}
+        invocations = {key: created for key, created in self.invocations.items() if created.slot >= base}
+        return Run(steps, invocations, self.last_step, self.last_invocation)
+
     def entries(self) -> int:
         """How many ids it holds."""
         return len(self.steps) + len(self.invocations)
@@ -104,7 +111,7 @@ class Run:
 class Index:
     """The ids of a session as far as they were read: `recent` whole, `runs` by name, some of them `loaded`.
 
-    A draft holds only what was added to the index `below` it.
+    A draft holds only what was added to the index `below` it. What lies in slots below *base* is not there any more.
     """
 
     recent: Run = field(default_factory=Run)
@@ -112,10 +119,11 @@ class Index:
     runs: tuple[RunRef, ...] = ()
     loaded: dict[int, Run] = field(default_factory=dict[int, Run])
     below: Index | None = None
+    base: int = 0
 
     def draft(self) -> Index:
         """An index to draft on; this one is not changed by it."""
-        return Index(runs=self.runs, loaded=self.loaded, below=self)
+        return Index(runs=self.runs, loaded=self.loaded, below=self, base=self.base)
 
     def settled(self) -> Index:
         """This index without drafts: the one below takes in what they added, and is changed."""
@@ -127,7 +135,7 @@ class Index:
             return self.below.flat().absorb(self)
         recent = Run(dict(self.recent.steps), dict(self.recent.invocations))
         recent.last_step, recent.last_invocation = self.recent.last_step, self.recent.last_invocation
-        return Index(recent, dict(self.active), self.runs, self.loaded)
+        return Index(recent, dict(self.active), self.runs, self.loaded, base=self.base)
 
     def absorb(self, newer: Index) -> Index:
         """Take in what a draft added."""
@@ -153,8 +161,10 @@ class Index:
         if self.is_recent(invocation):
             return True
         candidates = [ref for ref in self.runs if ref.invocations and ref.last_invocation >= invocation]
-        missing = self._missing(candidates)
-        return missing or any(invocation in self.loaded[ref.slot].invocations for ref in candidates)
+        if missing := self._missing(candidates):
+            return missing
+        found = [self.loaded[ref.slot].invocations.get(invocation) for ref in candidates]
+        return any(created is not None and created.slot >= self.base for created in found)
 
     def slots_of_step(self, invocation: bytes, step: bytes) -> tuple[int, ...] | Lookup:
         """The slots in which this step may lie; none is proof that it does not exist."""
@@ -162,17 +172,20 @@ class Index:
         candidates = [ref for ref in self.runs if ref.steps and ref.last_step >= step]
         if found := self.recent_slots(mark):
             return found
-        missing = self._missing(candidates)
-        return missing or tuple(slot for ref in candidates for slot in self.loaded[ref.slot].steps.get(mark, ()))
+        if missing := self._missing(candidates):
+            return missing
+        every = [slot for ref in candidates for slot in self.loaded[ref.slot].steps.get(mark, ())]
+        return tuple(slot for slot in every if slot >= self.base)
 
     def invocations(self) -> list[tuple[bytes, Created]] | Lookup:
         """All invocations, newest first."""
         candidates = [ref for ref in self.runs if ref.invocations]
         if missing := self._missing(candidates):
             return missing
-        every = dict(self.flat().recent.invocations)
+        every: dict[bytes, Created] = {}
         for ref in candidates:
-            every.update(self.loaded[ref.slot].invocations)
+            every.update(self.loaded[ref.slot].above(self.base).invocations)
+        every.update(self.flat().recent.invocations)
         return sorted(every.items(), key=lambda item: (item[1].slot, item[1].time, item[0]), reverse=True)
 
     def sealed(self, tail_writer: bytes, tail: Place, other_last: Place) -> Indexed | Lookup:
@@ -184,7 +197,7 @@ class Index:
             if older is None:
                 return Lookup((runs[-1].slot,))
             ref = runs.pop()
-            run = run.merged(Run(older.steps, older.invocations, ref.last_step, ref.last_invocation))
+            run = run.merged(Run(older.steps, older.invocations, ref.last_step, ref.last_invocation).above(self.base))
         steps, invocations = run.to_bytes()
         own = RunRef(0, len(run.steps), len(run.invocations), run.last_step, run.last_invocation)
         return Indexed(
@@ -202,6 +215,19 @@ class Index:
         self.learn(slot, snapshot)
         named = {known.slot for known in self.runs}
         self.loaded = {slot: run for slot, run in self.loaded.items() if slot in named}
+
+    def trim(self, base: int, kept: Sequence[tuple[bytes, Created]]) -> None:
+        """Forget what lies below *base*; *kept* are all invocations that are left.
+
+        A run holds nothing that is younger than itself, so one below the base holds nothing else.
+        """
+        recent = self.flat().recent.above(base)
+        recent.invocations = {}
+        for invocation, created in kept:
+            recent.add_invocation(invocation, Created(max(created.slot, base), created.time))
+        active = dict.fromkeys(invocation for invocation in self.flat().active if invocation in recent.invocations)
+        self.base, self.below, self.recent, self.active = base, None, recent, active
+        self.runs = tuple(ref for ref in self.runs if ref.slot >= base)
 
     def learn(self, slot: int, snapshot: Indexed) -> None:
         """Load the run of a snapshot that was read."""

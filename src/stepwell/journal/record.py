@@ -1,6 +1,6 @@
 """Record <-> bytes. docs/format.md describes the layout and has test vectors.
 
-    header (112 bytes, its own CRC-32)  |  body (msgpack)  |  digest (16)  |  payload area
+    header (136 bytes, its own CRC-32)  |  body (msgpack)  |  digest (16)  |  payload area
 
 The digest is SHA-256, cut to 128 bits, over the journal's identity, the header and the body, and stands in the next
 record's header: one chain. The payload area holds each block's salt and stored bytes; the chain covers them through
@@ -42,7 +42,7 @@ WRITER_SIZE = 8
 ZERO_RUN = 256
 """No run of so many zero bytes is stored: a disk's 512-byte sector of zeros was never written by us."""
 
-_FIELDS = struct.Struct(">2sBBIIIIIIqqqIIII8s16s16s")
+_FIELDS = struct.Struct(">2sBBIIIIIIqqqIIIIqqII8s16s16s")
 _CRC = struct.Struct(">I")
 SIZES = struct.Struct(">II")
 SIZES_AT = 4
@@ -51,6 +51,9 @@ FIXED_SIZE = HEADER_SIZE + DIGEST_SIZE
 """What a record has beside its body and its payload area, whose lengths `SIZES` holds at `SIZES_AT`."""
 _MASKED_BODY = 0x80
 _ZEROS = bytes(ZERO_RUN)
+ERASED = b"\xee"
+"""What erased bytes are overwritten with: not zero, which a lost write would leave."""
+_ERASED_SALT = ERASED * SALT_SIZE
 
 
 class Status(IntEnum):
@@ -68,7 +71,9 @@ _STATUSES = tuple(Status)
 class Facts(NamedTuple):
     """What a writer's decisions need, in fixed size, as it is after the record.
 
-    Times are microseconds since 1970; *expires_at* and *idle_seconds* are 0 for "never".
+    Times are microseconds since 1970; *expires_at*, *idle_seconds* and *purge_after* are 0 for "never". *keep_until* is
+    how long stored bytes are to last at least, beyond `expires_at`. *redacted_slot* and *trimmed_slot* are those of the
+    latest events of their kind, 0 for none.
     """
 
     status: Status
@@ -81,6 +86,10 @@ class Facts(NamedTuple):
     epoch: int
     invocations: int
     steps: int
+    purge_after: int
+    keep_until: int
+    redacted_slot: int
+    trimmed_slot: int
 
 
 class Record(NamedTuple):
@@ -216,7 +225,7 @@ def open_record(data: bytes, journal: bytes) -> Record:
     if len(data) < HEADER_SIZE or data[:2] != MAGIC:
         raise CorruptJournal("not a record: its header is missing")
     fields = _FIELDS.unpack_from(data)
-    _, version, flags, body_size, area_size, slot, _, _, _, time, _, _, _, _, _, _, writer, token, prev = fields
+    _, version, flags, body_size, area_size, slot, _, _, _, time, *_, writer, token, prev = fields
     if version != FORMAT:
         _refuse_format(data, version)
     body_end = HEADER_SIZE + body_size
@@ -276,6 +285,24 @@ def _stored_steps(record: Record) -> list[StoredStep]:
             offset = end
         steps.append((at, wire, blocks, blobs))
     return steps
+
+
+def is_erased(salt: bytes) -> bool:
+    """Whether a block was redacted, by its salt."""
+    return salt == _ERASED_SALT
+
+
+def areas_of(record: Record, at: int) -> list[tuple[int, int]]:
+    """Where the payloads of a record's *at*-th entry lie: (offset, size) of each block's salt and stored bytes."""
+    areas: list[tuple[int, int]] = []
+    offset = record.area
+    for index, _, blocks, _ in stored_steps(record):
+        for _, salt, kept in blocks:
+            size = len(salt) + len(kept)
+            if index == at:
+                areas.append((offset, size))
+            offset += size
+    return areas
 
 
 def _no_valid_form(slot: int) -> CorruptJournal:

@@ -12,20 +12,28 @@ from typing import Any, assert_never
 
 from stepwell.errors import CorruptJournal, StaleStore
 from stepwell.journal.events import (
+    TELLING,
     Attributes,
     AttributesSet,
     Barrier,
     Created,
+    Deleted,
     Ended,
     Entry,
     Event,
     Expired,
+    Extended,
+    Extending,
     Indexed,
     InvocationCreated,
     Leased,
     Place,
     Purged,
+    Redacted,
     StepPut,
+    Telling,
+    Trimmed,
+    Undeleted,
 )
 from stepwell.journal.index import INTERVAL_BYTES, INTERVAL_ENTRIES, INTERVAL_SLOTS, Index
 from stepwell.journal.index import Created as InvocationAt
@@ -81,7 +89,8 @@ class SessionState:
     def snapshot_due(self, added_bytes: int) -> bool:
         """Whether the record being drafted, with so many bytes, is to carry an index snapshot."""
         return (
-            self.slot - self.facts.snapshot_slot >= INTERVAL_SLOTS
+            0 < self.facts.trimmed_slot == self.slot
+            or self.slot - self.facts.snapshot_slot >= INTERVAL_SLOTS
             or self.bytes_since_snapshot + added_bytes >= INTERVAL_BYTES
             or self.index.recent_entries() >= INTERVAL_ENTRIES
         )
@@ -102,9 +111,15 @@ class SessionState:
                 created = InvocationAt(place.slot, time if event.created_at is None else event.created_at)
                 self.index.recent.add_invocation(event.invocation, created)
                 change = {"invocations": self.facts.invocations + 1, "last_activity": time}
-            case Created() | AttributesSet() | Ended():
+            case Created() | AttributesSet() | Ended() | Deleted() | Undeleted() | Trimmed() | Extended():
                 self.attributes = event.attributes
-                change = _attributes_change(event, place.slot, time)
+                if isinstance(event, Trimmed):
+                    self.index.trim(event.base, [(key, InvocationAt(slot, at)) for key, slot, at in event.kept])
+                change = {"attributes_slot": place.slot, **_told(event, place.slot, time)}
+            case Redacted():
+                change = {"redacted_slot": place.slot}
+            case Extending():
+                change = {"keep_until": max(self.facts.keep_until, event.until)}
             case Leased():
                 change = {"epoch": event.epoch, "last_activity": time}
             case Expired():
@@ -152,25 +167,29 @@ class SessionState:
         for event in events(record):
             if isinstance(event, Indexed):
                 self.index.learn(record.slot, event)
-            elif isinstance(event, Created | AttributesSet | Ended) and record.slot == self.facts.attributes_slot:
+            elif isinstance(event, TELLING) and record.slot == self.facts.attributes_slot:
                 self.attributes = event.attributes
 
 
-def _attributes_change(event: Created | AttributesSet | Ended, slot: int, time: int) -> dict[str, Any]:
-    change: dict[str, Any] = {"attributes_slot": slot}
+def _told(event: Telling, slot: int, time: int) -> dict[str, Any]:
+    """What an event that carries the attributes changes beside them."""
     match event:
         case Created():
-            change |= {
-                "idle_seconds": event.idle_seconds,
-                "expires_at": event.expires_at,
-                "last_activity": time,
-            }
+            return {"idle_seconds": event.idle_seconds, "expires_at": event.expires_at, "last_activity": time}
         case AttributesSet():
-            if event.activity:
-                change["last_activity"] = time
+            return {"last_activity": time} if event.activity else {}
         case Ended():
-            change |= {"status": Status.ENDED, "last_activity": time}
-    return change
+            return {"status": Status.ENDED, "last_activity": time}
+        case Deleted():
+            return {"purge_after": event.purge_after}
+        case Undeleted():
+            return {"purge_after": 0}
+        case Extended():
+            return {"expires_at": event.until}
+        case Trimmed():
+            return {"base": event.base, "trimmed_slot": slot}
+        case _:
+            assert_never(event)
 
 
 def events(record: Record) -> Iterable[Event]:
@@ -192,7 +211,7 @@ def check_behind(place: Place, head: int) -> None:
 
 def blank() -> SessionState:
     """Before slot 0."""
-    facts = Facts(Status.ACTIVE, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    facts = Facts(Status.ACTIVE, *[0] * (len(Facts._fields) - 1))
     return SessionState(-1, bytes(DIGEST_SIZE), 0, facts, Index())
 
 
@@ -206,12 +225,12 @@ def resume(record: Record) -> SessionState:
         state = blank()
         state.advance(record)
         return state
-    state = SessionState(record.slot, record.digest, record.time, record.facts, Index())
+    state = SessionState(record.slot, record.digest, record.time, record.facts, Index(base=record.facts.base))
     for event in events(record):
         if isinstance(event, Indexed):
             state.index.restart(event, record.slot)
             state.tail_writer, state.tail, state.other_last = event.tail_writer, event.tail, event.other_last
             return state
-        if isinstance(event, Created | AttributesSet | Ended):
+        if isinstance(event, TELLING):
             state.attributes = event.attributes
     raise CorruptJournal(f"slot {record.slot} should hold an index snapshot and does not", slot=record.slot)

@@ -1,10 +1,11 @@
 """The protocol of a store.
 
 A store keeps journals: numbered slots of bytes, each written once and only behind the one before. Beside them it
-keeps blobs, a key index, and one listing entry per session. It knows nothing of what the bytes say.
+keeps blobs, a key index, and lists of entries. It knows nothing of what the bytes say. Bytes leave it in two ways only:
+`erase` overwrites parts of a record, `remove` takes a journal's oldest slots, or all of it.
 
 Errors: a store answers `SlotTaken` or raises
-- `OutcomeUnknown` (without a token) when an append may or may not be durable: the caller sends the same bytes again;
+- `OutcomeUnknown` (without a token) when a write may or may not be durable: the caller sends the same bytes again;
 - `Throttled`, `Unavailable` when it certainly wrote nothing: the caller may try again;
 - `PermissionDenied`, `LimitExceeded`, `NotSupported`, `CorruptJournal`, `StaleStore`: the caller gives up.
 It never retries by itself.
@@ -32,12 +33,30 @@ class SlotTaken:
 
 
 class ListingEntry(NamedTuple):
-    """What lists show of a session. An older *version* never replaces a newer one; empty *data* means it is gone."""
+    """An entry of a list. An older *version* never replaces a newer one; empty *data* means its subject is gone.
+
+    *session* is the entry's id, 16 bytes: in a tenant's list of sessions, the session's.
+    """
 
     session: bytes
     version: int
     data: bytes
 
+
+class Remain(NamedTuple):
+    """What lies at a *place* of a journal's storage: a record, or why what lies there is none.
+
+    *place* grows from one to the next: a byte offset, or a slot where slots are stored one by one. *fault* is empty for
+    a record that the store finds whole; with a fault, *record* may be there all the same, or be empty.
+    """
+
+    place: int
+    record: bytes
+    fault: str = ""
+
+
+UNFINISHED = "an unfinished write"
+"""The fault of what a writer that was killed may have left behind the last record: never acknowledged."""
 
 READ_BYTES = 1 << 20
 """About how much one `read` returns at most."""
@@ -54,11 +73,16 @@ class JournalStore(Protocol):
     inline_bytes: int
     """Payloads above this are better kept as blobs."""
 
-    server_time: int | None
-    """The latest time that a server told, in microseconds since 1970; None for a store without one."""
+    @property
+    def server_time(self) -> int | None:
+        """The latest time that a server told, in microseconds since 1970; None for a store without one."""
+        ...
 
     encryption_keys: bool
     """Whether a session may name the key that encrypts it."""
+
+    copies: tuple[str, ...]
+    """Where bytes may be found after they were erased, in words, such as "snapshots of the disk"."""
 
     async def append(self, journal: JournalId, slot: int, record: bytes) -> SlotTaken | None:
         """Write *record* into *slot* if that is the next one; None when it is durable.
@@ -73,7 +97,10 @@ class JournalStore(Protocol):
         ...
 
     async def read(self, journal: JournalId, first: int, last: int | None = None) -> Sequence[bytes]:
-        """The records from *first* on, at least one if there is one, up to about `READ_BYTES`, none behind *last*."""
+        """The records from *first* on, at least one if there is one, up to about `READ_BYTES`, none behind *last*.
+
+        A slot below the first that is kept is gone: the answer is empty.
+        """
         ...
 
     async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
@@ -92,24 +119,70 @@ class JournalStore(Protocol):
         """Copy a blob into another journal, without moving its bytes through here where the store can."""
         ...
 
+    async def erase(self, journal: JournalId, slot: int, spans: Sequence[tuple[int, int]]) -> None:
+        """Overwrite parts of a record, each (offset, size), with `journal.record.ERASED`, durably; the rest stays.
+
+        Whatever order erasures and appends come in, none undoes another; erasing again is a success.
+
+        Raises:
+            StaleStore: the slot is not there.
+        """
+        ...
+
+    async def remove(self, journal: JournalId, below: int | None = None) -> None:
+        """Remove the slots below *below*, or the whole journal, blobs and all, slot 0 first.
+
+        A removal that was interrupted is gone on with by calling it again; what is not there is removed already.
+        """
+        ...
+
+    async def journals(self, tenant: str, after: bytes | None, limit: int) -> Sequence[bytes]:
+        """Up to *limit* sessions above *after* of which anything is stored, records or blobs, the least first."""
+        ...
+
+    async def blobs(self, journal: JournalId) -> Sequence[str]:
+        """The names of a journal's blobs, those of unfinished puts too where they can be told from nothing."""
+        ...
+
+    async def remove_blob(self, journal: JournalId, name: str) -> None:
+        """Remove a blob by a name of `blobs`; one that is not there is removed already."""
+        ...
+
+    async def remains(self, journal: JournalId, place: int) -> Sequence[Remain]:
+        """What lies at *place* and behind it, at least one `Remain` if there is any, up to about `READ_BYTES`.
+
+        It looks at the bytes as they are, follows no pointers, and changes nothing; for records that are damaged. Go on
+        from the last one's place + 1. A torn write behind the last record is a `Remain` with the fault `UNFINISHED`;
+        zeros there are nothing.
+        """
+        ...
+
+    async def keep(self, journal: JournalId, until: int) -> None:
+        """Let nothing of the journal that is stored now expire by itself before *until*, in microseconds since 1970."""
+        ...
+
     async def get_key(self, tenant: str, key: str) -> bytes | None:
         """The session that *key* names."""
         ...
 
-    async def swap_key(self, tenant: str, key: str, session: bytes, *, expected: bytes | None) -> bytes | None:
-        """Let *key* name *session* if it still names *expected*; what it named before."""
+    async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
+        """Let *key* name *session*, or nothing, if it still names *expected*; what it named before."""
         ...
 
-    async def put_entry(self, tenant: str, entry: ListingEntry) -> None:
-        """Write a listing entry unless a newer version stands."""
+    async def put_entry(self, listing: str, entry: ListingEntry) -> None:
+        """Write an entry of a list unless a newer version stands. *listing* is a tenant, or "~" and any text."""
         ...
 
-    async def get_entry(self, tenant: str, session: bytes) -> ListingEntry | None:
-        """A session's listing entry."""
+    async def get_entry(self, listing: str, session: bytes) -> ListingEntry | None:
+        """A list's entry by its id."""
         ...
 
-    async def entries(self, tenant: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
-        """Up to *limit* entries below session *before*, the greatest (newest) first."""
+    async def remove_entry(self, listing: str, session: bytes) -> None:
+        """Remove an entry, whatever its version; one that is not there is removed already."""
+        ...
+
+    async def entries(self, listing: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
+        """Up to *limit* entries of a list with ids below *before*, the greatest (newest) first."""
         ...
 
     async def ping(self) -> None:

@@ -1,16 +1,18 @@
 """A local folder as a store: one append-only log per session, durable when an append returns.
 
     locks/BUCKET                    flock; locks/notes, whose write is under way (folder.py)
-    sessions/NAME/journal.log       the log (journals.py, log.py); blobs/HEX beside it
+    sessions/TENANT/SESSION/…       journal.log (journals.py, log.py); blobs/HEX beside it
     keys/TENANT/NAME                key -> session
     entries/TENANT/SESSION          what lists show; the names, UUIDv7, sort by creation
 
-NAME and TENANT are hashes, so no id reaches a path. All files but logs are written whole, synced and renamed.
+NAME and TENANT are hashes, and session ids are hexadecimal: nothing that a caller makes up reaches a path. All files
+but logs are written whole, synced and renamed.
 """
 
 from __future__ import annotations
 
 import base64
+import errno
 import heapq
 import re
 from collections.abc import Callable, Generator, Sequence
@@ -23,9 +25,9 @@ import ormsgpack
 
 from stepwell.errors import CorruptJournal
 from stepwell.io.ports import Ports
-from stepwell.stores.base import JournalId, ListingEntry, SlotTaken
-from stepwell.stores.folder import NAME_SIZE, Folder, Lock, translated
-from stepwell.stores.journals import SESSIONS, Journals
+from stepwell.stores.base import JournalId, ListingEntry, Remain, SlotTaken
+from stepwell.stores.folder import NAME_SIZE, Folder, Lock, checked, translated, unchecked
+from stepwell.stores.journals import BLOBS, SESSIONS, Journals
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +41,11 @@ class FileStore:
     inline_bytes = 64 * 1024
     server_time: int | None = None
     encryption_keys = False
+    copies: tuple[str, ...] = (
+        "snapshots and backups of the disk",
+        "blocks of the disk that were freed and not yet written anew",
+        "blocks that an SSD or a copy-on-write file system keeps",
+    )
 
     def __init__(self, path: str, ports: Ports, *, network: bool = False) -> None:
         self.name = f"file:{path}"
@@ -46,6 +53,7 @@ class FileStore:
         self._files = ports.files
         self._tasks = ports.tasks
         self._journals = Journals(self._folder)
+        self._durable_keys: dict[str, bytes] = {}
 
     async def append(self, journal: JournalId, slot: int, record: bytes) -> SlotTaken | None:
         """See `JournalStore`."""
@@ -72,25 +80,60 @@ class FileStore:
         """See `JournalStore`."""
         await self._run(self._copy_blob, _journal_name(source), name, _journal_name(target))
 
+    async def erase(self, journal: JournalId, slot: int, spans: Sequence[tuple[int, int]]) -> None:
+        """See `JournalStore`."""
+        await self._run(self._journals.erase, _journal_name(journal), slot, spans)
+
+    async def remove(self, journal: JournalId, below: int | None = None) -> None:
+        """See `JournalStore`."""
+        if below is None:
+            await self._run(self._journals.remove, _journal_name(journal))
+        else:
+            await self._run(self._journals.remove_below, _journal_name(journal), below)
+
+    async def journals(self, tenant: str, after: bytes | None, limit: int) -> Sequence[bytes]:
+        """See `JournalStore`."""
+        names = await self._run(self._journals.names, _name(tenant), "" if after is None else after.hex(), limit)
+        return [bytes.fromhex(name) for name in names]
+
+    async def blobs(self, journal: JournalId) -> Sequence[str]:
+        """See `JournalStore`."""
+        return await self._run(self._list_blobs, _journal_name(journal))
+
+    async def remove_blob(self, journal: JournalId, name: str) -> None:
+        """See `JournalStore`."""
+        await self._run(self._remove_blob, _journal_name(journal), name)
+
+    async def remains(self, journal: JournalId, place: int) -> Sequence[Remain]:
+        """See `JournalStore`; a place is an offset in the log."""
+        return await self._run(self._journals.remains, _journal_name(journal), place)
+
+    async def keep(self, journal: JournalId, until: int) -> None:
+        """Nothing expires by itself."""
+
     async def get_key(self, tenant: str, key: str) -> bytes | None:
         """See `JournalStore`."""
         return await self._run(self._get_key, tenant, key)
 
-    async def swap_key(self, tenant: str, key: str, session: bytes, *, expected: bytes | None) -> bytes | None:
+    async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
         """See `JournalStore`."""
         return await self._run(self._swap_key, tenant, key, session, expected)
 
-    async def put_entry(self, tenant: str, entry: ListingEntry) -> None:
+    async def put_entry(self, listing: str, entry: ListingEntry) -> None:
         """See `JournalStore`."""
-        await self._run(self._put_entry, tenant, entry)
+        await self._run(self._put_entry, listing, entry)
 
-    async def get_entry(self, tenant: str, session: bytes) -> ListingEntry | None:
+    async def get_entry(self, listing: str, session: bytes) -> ListingEntry | None:
         """See `JournalStore`."""
-        return await self._run(self._get_entry, tenant, session)
+        return await self._run(self._get_entry, listing, session)
 
-    async def entries(self, tenant: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
+    async def remove_entry(self, listing: str, session: bytes) -> None:
         """See `JournalStore`."""
-        return await self._run(self._entries, tenant, before, limit)
+        await self._run(self._remove_entry, listing, session)
+
+    async def entries(self, listing: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
+        """See `JournalStore`."""
+        return await self._run(self._entries, listing, before, limit)
 
     async def ping(self) -> None:
         """Whether the folder is there, ours, and can be locked."""
@@ -120,6 +163,22 @@ class FileStore:
                 raise CorruptJournal(f"blob {blob} is gone")
             return data
 
+    def _list_blobs(self, name: str) -> list[str]:
+        with self._blobs(name, make=False) as folder:
+            return [] if folder is None else self._files.names(folder)
+
+    def _remove_blob(self, name: str, blob: str) -> None:
+        with self._blobs(name, make=False) as folder:
+            if folder is not None:
+                self._unlink(blob, folder)
+
+    def _unlink(self, name: str, folder: int) -> None:
+        try:
+            self._files.unlink(name, folder)
+        except FileNotFoundError:
+            pass  # removed before, though perhaps not durably
+        self._files.sync(folder)
+
     def _copy_blob(self, source: str, blob: str, target: str) -> None:
         with self._blobs(source, make=False) as here, self._blobs(target, make=True) as there:
             assert there is not None
@@ -128,32 +187,50 @@ class FileStore:
 
     @contextmanager
     def _blobs(self, name: str, *, make: bool) -> Generator[int | None]:
-        with self._folder.opened(name, self._folder.subfolder(SESSIONS), make=make) as folder:
+        tenant = self._folder.subfolder(SESSIONS, name[:NAME_SIZE])
+        with self._folder.opened(name[NAME_SIZE:], tenant, make=make) as folder:
             if folder is None:
                 yield None
                 return
-            with self._folder.opened("blobs", folder, make=make) as blobs:
+            with self._folder.opened(BLOBS, folder, make=make) as blobs:
                 yield blobs
 
     # Keys and entries
 
     def _get_key(self, tenant: str, key: str) -> bytes | None:
-        return self._key(_name(tenant, key), self._folder.subfolder("keys", _name(tenant)), key)
+        name, folder = _name(tenant, key), self._folder.subfolder("keys", _name(tenant))
+        found = self._key(name, folder, key)
+        if found is not None and self._durable_keys.get(name) != found:
+            self._make_durable(folder)  # whoever wrote it may have been killed before it was
+            if len(self._durable_keys) >= NAMES_REMEMBERED_MAX:
+                self._durable_keys.clear()
+            self._durable_keys[name] = found
+        return found
 
-    def _swap_key(self, tenant: str, key: str, session: bytes, expected: bytes | None) -> bytes | None:
+    def _make_durable(self, folder: int) -> None:
+        try:
+            self._files.sync(folder)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EINVAL):  # what cannot be written is durable already
+                raise
+
+    def _swap_key(self, tenant: str, key: str, session: bytes | None, expected: bytes | None) -> bytes | None:
         name = _name(tenant, key)
         with Lock(self._folder, name, exclusive=True):
             folder = self._folder.subfolder("keys", _name(tenant))
             former = self._key(name, folder, key)
-            if former == expected:
-                self._folder.write_file(name, folder, _checked(ormsgpack.packb([key, session])))
+            if former == expected and session is None:
+                self._unlink(name, folder)
+            elif former == expected:
+                folder = self._folder.durable_subfolder("keys", _name(tenant))
+                self._folder.write_file(name, folder, checked(ormsgpack.packb([key, session])))
             return former
 
     def _key(self, name: str, folder: int, key: str) -> bytes | None:
         data = self._folder.read_file(name, folder)
         if data is None:
             return None
-        content = _check(data)
+        content = unchecked(data)
         stored, session = (None, b"") if content is None else ormsgpack.unpackb(content)
         if stored != key:
             raise CorruptJournal(
@@ -167,7 +244,12 @@ class FileStore:
             folder = self._folder.subfolder("entries", _name(tenant))
             former = self._entry(name, folder)
             if former is None or former.version <= entry.version:
-                self._folder.write_file(name, folder, _checked(entry.version.to_bytes(8, "big") + entry.data))
+                folder = self._folder.durable_subfolder("entries", _name(tenant))
+                self._folder.write_file(name, folder, checked(entry.version.to_bytes(8, "big") + entry.data))
+
+    def _remove_entry(self, listing: str, session: bytes) -> None:
+        with Lock(self._folder, _name(listing, session.hex()), exclusive=True):
+            self._unlink(session.hex(), self._folder.subfolder("entries", _name(listing)))
 
     def _get_entry(self, tenant: str, session: bytes) -> ListingEntry | None:
         return self._entry(session.hex(), self._folder.subfolder("entries", _name(tenant)))
@@ -176,7 +258,7 @@ class FileStore:
         data = self._folder.read_file(name, folder)
         if data is None:
             return None
-        content = _check(data)
+        content = unchecked(data)
         if content is None:
             return ListingEntry(bytes.fromhex(name), -1, _DAMAGED)  # any version replaces it
         return ListingEntry(bytes.fromhex(name), int.from_bytes(content[:8], "big"), content[8:])
@@ -197,19 +279,8 @@ class FileStore:
         self._folder.close()
 
 
-_CHECK_SIZE = 16
 _DAMAGED = b"damaged"
 _ENTRY = re.compile("[0-9a-f]{32}")
-
-
-def _checked(content: bytes) -> bytes:
-    return sha256(content).digest()[:_CHECK_SIZE] + content
-
-
-def _check(data: bytes) -> bytes | None:
-    """The content of a file that was written with its digest; None if it is damaged."""
-    content = data[_CHECK_SIZE:]
-    return content if data == _checked(content) else None
 
 
 @lru_cache(maxsize=NAMES_REMEMBERED_MAX)
@@ -222,4 +293,4 @@ def _name(*parts: str) -> str:
 
 
 def _journal_name(journal: JournalId) -> str:
-    return _name(journal.tenant, journal.session.hex())
+    return _name(journal.tenant) + journal.session.hex()

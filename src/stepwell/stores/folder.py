@@ -13,8 +13,9 @@ import stat
 import sys
 import weakref
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
@@ -24,11 +25,12 @@ from stepwell.io.ports import Ports
 
 BUCKETS = 1024
 NAME_SIZE = 32
-"""Every name below the root is this many characters: the first of a hash."""
+"""Names below the root are this many characters: the first of a hash, or an id in hexadecimal."""
+NOTE_SIZE = 2 * NAME_SIZE
 LOCK_WAIT_SECONDS = 30.0
 KEPT_MAX = 32
 """Descriptors of locks that are kept open for the next use."""
-_CLEAN = bytes(NAME_SIZE)
+_CLEAN = bytes(NOTE_SIZE)
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs", "fuse.glusterfs"}
 )
@@ -62,20 +64,20 @@ class Lock:
 
     def unfinished(self) -> str | None:
         """The name that a killed writer left behind."""
-        at = self._bucket * NAME_SIZE
-        note = bytes(self._folder.notes()[at : at + NAME_SIZE])
+        at = self._bucket * NOTE_SIZE
+        note = bytes(self._folder.notes()[at : at + NOTE_SIZE])
         return note.decode() if note.isalnum() else None
 
     def note(self, name: str) -> None:
         """A writer begins."""
         self._folder.require_notes()
-        at = self._bucket * NAME_SIZE
-        self._folder.notes()[at : at + NAME_SIZE] = name.encode()
+        at = self._bucket * NOTE_SIZE
+        self._folder.notes()[at : at + NOTE_SIZE] = name.encode()
 
     def finished(self) -> None:
         """The writer is done, one way or the other."""
-        at = self._bucket * NAME_SIZE
-        self._folder.notes()[at : at + NAME_SIZE] = _CLEAN
+        at = self._bucket * NOTE_SIZE
+        self._folder.notes()[at : at + NOTE_SIZE] = _CLEAN
 
 
 class Folder:
@@ -89,24 +91,26 @@ class Folder:
         self._random = ports.random
         self._network = network
         self._fds: dict[str, int] = {}
+        self._durable: set[str] = set()
         self._locks: dict[int, int] = {}
         self._held: set[int] = set()
         self._notes: memoryview | None = None
         self._no_notes: OSError | None = None
-        weakref.finalize(self, _close_all, self._fds, self._locks)  # for a client that nobody closed
+        weakref.finalize(self, _close_all, self.files.close, self._fds, self._locks)  # for a client that nobody closed
         after_fork(self._let_go)
 
     def _let_go(self) -> None:
         # A child shares its parent's flocks for as long as it keeps the descriptors.
         for fd in (*self._held, *self._locks.values()):
-            os.close(fd)
+            self.files.close(fd)
         self._held.clear()
         self._locks.clear()
 
     def close(self) -> None:
         """Close every descriptor; the next use opens them again."""
         self._notes = None
-        _close_all(self._fds, self._locks)
+        self._durable.clear()
+        _close_all(self.files.close, self._fds, self._locks)
 
     # Folders
 
@@ -118,6 +122,14 @@ class Folder:
             return fd
         parent = self.subfolder(name, *below[:-1]) if below else self._open_root()
         return self._keep(key, self._open_or_make(below[-1] if below else name, parent))
+
+    def durable_subfolder(self, name: str, below: str) -> int:
+        """A subfolder to write to, whose own name is durable: whoever made it may not have come to sync that."""
+        fd, key = self.subfolder(name, below), f"{name}/{below}"
+        if key not in self._durable:
+            self.files.sync(self.subfolder(name))
+            self._durable.add(key)
+        return fd
 
     def _keep(self, key: str, fd: int) -> int:
         kept = self._fds.setdefault(key, fd)
@@ -170,9 +182,20 @@ class Folder:
         try:
             self.files.make_folder(name, parent)
         except FileExistsError:
-            pass  # somebody else made it meanwhile
-        self.files.sync(parent)
+            self.files.sync(parent)  # somebody else made it meanwhile
+            return self.files.open_folder(name, parent)
+        try:
+            self.files.sync(parent)
+        except BaseException:
+            self._remove_quietly(name, parent)  # else the next one finds it, and takes its name for durable
+            raise
         return self.files.open_folder(name, parent)
+
+    def _remove_quietly(self, name: str, parent: int) -> None:
+        try:
+            self.files.remove_folder(name, parent)
+        except OSError:
+            return  # the sync's own error is the one to tell
 
     def open_folder(self, name: str, parent: int, *, make: bool) -> int | None:
         """The descriptor of a folder below an open one; None if it is not there and not to be made."""
@@ -203,10 +226,15 @@ class Folder:
         if fd is None:
             fd = self._open_lock(bucket, exclusive=exclusive)
         self._held.add(fd)
-        if self.files.lock(fd, exclusive=exclusive, patience=LOCK_WAIT_SECONDS):
+        locked = False
+        try:
+            locked = self.files.lock(fd, exclusive=exclusive, patience=LOCK_WAIT_SECONDS)
+        finally:
+            if not locked:
+                self._held.discard(fd)
+                self.files.close(fd)
+        if locked:
             return fd
-        self._held.discard(fd)
-        self.files.close(fd)
         raise Unavailable(f"another process has held a lock below {self.path} for {LOCK_WAIT_SECONDS:.0f} s")
 
     def give_lock(self, bucket: int, fd: int) -> None:
@@ -237,7 +265,7 @@ class Folder:
             raise self._no_notes
 
     def _map_notes(self) -> memoryview:
-        folder, size = self.subfolder("locks"), BUCKETS * NAME_SIZE
+        folder, size = self.subfolder("locks"), BUCKETS * NOTE_SIZE
         self._no_notes = None
         try:
             fd = self.open_file("notes", folder, os.O_RDWR | os.O_CREAT)
@@ -271,11 +299,16 @@ class Folder:
             fd = self.files.open(name, folder, flags)
         except FileNotFoundError:
             return None
-        found = self.files.stat(fd)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == self.files.owner():
-            return fd
-        self.files.close(fd)
-        raise PermissionDenied(f"{name} below {self.path} is not a plain file of its own: somebody else put it there")
+        try:
+            found = self.files.stat(fd)
+            if not (stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == self.files.owner()):
+                raise PermissionDenied(
+                    f"{name} below {self.path} is not a plain file of its own: somebody else put it there"
+                )
+        except BaseException:
+            self.files.close(fd)
+            raise
+        return fd
 
     def read_file(self, name: str, folder: int) -> bytes | None:
         """A whole file; None if it is not there."""
@@ -351,10 +384,24 @@ class Folder:
             done += self.files.write_at(fd, memoryview(data)[done:], offset + done)
 
 
-def _close_all(*kept: dict[str, int] | dict[int, int]) -> None:
+def _close_all(close: Callable[[int], None], *kept: dict[str, int] | dict[int, int]) -> None:
     for fds in kept:
         while fds:
-            os.close(fds.popitem()[1])
+            close(fds.popitem()[1])
+
+
+_CHECK_SIZE = 16
+
+
+def checked(content: bytes) -> bytes:
+    """What a small file holds: its content behind its own digest."""
+    return sha256(content).digest()[:_CHECK_SIZE] + content
+
+
+def unchecked(data: bytes) -> bytes | None:
+    """The content of such a file; None if it is damaged."""
+    content = data[_CHECK_SIZE:]
+    return content if data == checked(content) else None
 
 
 def translated(error: OSError, doing: str) -> StepwellError:
@@ -369,4 +416,4 @@ def translated(error: OSError, doing: str) -> StepwellError:
         )
     if error.errno in _TOO_MANY:
         return Unavailable(f"{reason}: raise `ulimit -n`, or use fewer clients")
-    return Unavailable(reason, retryable=False)
+    return Unavailable(f"{reason}: check the disk, then try again", retryable=False)

@@ -1,7 +1,8 @@
 """An append-only file of records: `record, trailer, record, trailer, …`. docs/format.md describes it.
 
-A trailer (13 bytes) holds where the record of slot `n & (n - 1)` starts, the record's length, a CRC-32 of the record
-and both, and a mark. From the file's end it gives the head in one read, and any slot in O(log n) steps.
+A trailer (13 bytes) holds where the record of slot `n & (n - 1)` starts (0 if that was removed), the record's length, a
+CRC-32 of the record and both, and a mark. From the file's end it gives the head in one read, and any slot in O(log n)
+steps.
 
 Behind the last trailer the file may hold room: zeros, up to `ROOM_MOST_BYTES`, written with the record that needed it.
 Appends into room change no size, so the file system has nothing but the bytes to make durable.
@@ -19,8 +20,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from stepwell.errors import CorruptJournal, LimitExceeded
-from stepwell.journal.record import FIXED_SIZE, HEADER_SIZE, MAGIC, SIZES, SIZES_AT, frame_size, slot_of
-from stepwell.stores.base import READ_BYTES, SHORT_READ_BYTES
+from stepwell.journal.record import ERASED, FIXED_SIZE, HEADER_SIZE, MAGIC, SIZES, SIZES_AT, frame_size, slot_of
+from stepwell.stores.base import READ_BYTES, SHORT_READ_BYTES, UNFINISHED, Remain
 from stepwell.stores.folder import Folder
 
 RECORD_MAX_BYTES = SHORT_READ_BYTES
@@ -41,7 +42,9 @@ class Tail:
     size: int
     slot: int
     starts: tuple[tuple[int, int], ...]
-    """(slot, offset), the head first: n, n & (n - 1), … 0."""
+    """(slot, offset), the head first: n, n & (n - 1), … 0, as far as they are not below *first*."""
+    first: int = 0
+    """The slot that the log begins with: above 0 once older ones were removed."""
 
     def start_of_next_skip(self) -> int:
         """Where the frame that the next slot's trailer points to starts."""
@@ -56,10 +59,27 @@ class Tail:
         while at < len(self.starts) and self.starts[at][0] > least:
             at += 1
         kept = self.starts[at:]
-        return Tail(self.size + size, slot, ((slot, self.size), *kept))
+        return Tail(self.size + size, slot, ((slot, self.size), *kept), self.first)
 
 
-_EMPTY = Tail(0, -1, ())
+def empty(first: int = 0) -> Tail:
+    """The end of a log that has no record yet, and is to begin with slot *first*."""
+    return Tail(0, first - 1, (), first)
+
+
+def trailer(skip: int, record: bytes) -> bytes:
+    """What follows a record; *skip* is where the record of slot `n & (n - 1)` starts."""
+    crc = zlib.crc32(_COVERED.pack(skip, len(record)), zlib.crc32(record))
+    return _TRAILER.pack(skip, len(record), crc, _MARK)
+
+
+def erased(frame: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
+    """A frame, parts of whose record are overwritten."""
+    record = bytearray(frame[: -_TRAILER.size])
+    for offset, size in spans:
+        record[offset : offset + size] = ERASED * size
+    (skip, *_) = _TRAILER.unpack(frame[-_TRAILER.size :])
+    return bytes(record) + trailer(skip, bytes(record))
 
 
 def frame(record: bytes, tail: Tail) -> bytes:
@@ -72,9 +92,7 @@ def frame(record: bytes, tail: Tail) -> bytes:
         raise LimitExceeded(f"a record of {len(record)} bytes, the limit RECORD_MAX_BYTES is {RECORD_MAX_BYTES}")
     if tail.size + len(record) + _TRAILER.size > JOURNAL_MAX_BYTES:
         raise LimitExceeded(f"the journal would exceed JOURNAL_MAX_BYTES, {JOURNAL_MAX_BYTES}: fork the session")
-    skip = tail.start_of_next_skip()
-    crc = zlib.crc32(_COVERED.pack(skip, len(record)), zlib.crc32(record))
-    return record + _TRAILER.pack(skip, len(record), crc, _MARK)
+    return record + trailer(tail.start_of_next_skip(), record)
 
 
 class Log:
@@ -101,12 +119,28 @@ class Log:
         """
         used = self._used(end)
         if used == 0:
-            return _EMPTY
+            return empty()
         last = self._frame_ending_at(used)
         if last is None:
             return self._scan(end)
         start, record = last
-        return Tail(used, slot_of(record), self._starts(slot_of(record), start))
+        slot, first = slot_of(record), self._first()
+        if (slot, start) != (first, 0) and (slot <= first or self._slot_before(start) not in (None, slot - 1)):
+            raise _corrupt(start)  # an older record that was put here would hide all that came after it
+        return Tail(used, slot, self._starts(slot, start, first), first)
+
+    def _slot_before(self, end: int) -> int | None:
+        """The slot of the frame that ends there, by its trailer and its header; None where these are damaged."""
+        if end < HEADER_SIZE + _TRAILER.size:
+            return None
+        _, size, _, mark = _TRAILER.unpack(self._read(_TRAILER.size, end - _TRAILER.size))
+        start = end - _TRAILER.size - size
+        head = self._read(HEADER_SIZE, start) if mark == _MARK and start >= 0 else b""
+        return slot_of(head) if frame_size(head, 0) == size else None
+
+    def _first(self) -> int:
+        head = self._read(HEADER_SIZE, 0)
+        return 0 if frame_size(head, 0) is None else slot_of(head)  # damage is told to whoever reads that record
 
     def record_at(self, slot: int, tail: Tail) -> bytes:
         """One record."""
@@ -120,7 +154,7 @@ class Log:
     def records(self, first: int, last: int | None, tail: Tail) -> Sequence[bytes]:
         """Records from *first* on, see `JournalStore.read`."""
         last = tail.slot if last is None else min(last, tail.slot)
-        if first > last:
+        if first > last or first < tail.first:
             return ()
         start = self._locate(first, tail)
         if first == last:
@@ -128,6 +162,82 @@ class Log:
         wanted = last - first + 1
         found = self._split(self._read(min(READ_BYTES, tail.size - start), start), start, wanted, tail)
         return found or [self._one(start)]
+
+    def overwrite(self, data: bytes, offset: int) -> None:
+        """Write over bytes that are there, durably."""
+        self._folder.write_all(self._fd, data, offset)
+        self._folder.files.sync_data(self._fd)
+
+    def span(self, slot: int, tail: Tail) -> tuple[int, int]:
+        """Where the frame of *slot* starts, and how long it is."""
+        start = self._locate(slot, tail)
+        record = self._one(start)
+        if slot_of(record) != slot:
+            raise _corrupt(start)
+        return start, len(record) + _TRAILER.size
+
+    def frame_at(self, start: int, size: int) -> bytes:
+        """A whole frame."""
+        return self._read(size, start)
+
+    def remains(self, place: int, end: int) -> list[Remain]:
+        """See `JournalStore.remains`: what lies at *place* and behind it, below *end*. A place is an offset."""
+        used = self._used(end)
+        start = self._behind(place - 1, used) if place else 0
+        found: list[Remain] = []
+        size = 0
+        while start < used and size < READ_BYTES:
+            behind = self._behind(start, used)
+            remain = self._remain(start, behind, used)
+            if remain.fault and behind == used and self._unfinished(start, end):
+                remain = Remain(start, b"", UNFINISHED)
+            found.append(remain)
+            size += len(remain.record)
+            start = behind
+        return found
+
+    def _remain(self, start: int, behind: int, used: int) -> Remain:
+        if not self._is_frame(start, used):
+            return Remain(start, b"", _no_record(start, behind))
+        record = self._read(behind - start - _TRAILER.size, start)
+        return Remain(start, record, self._fault(record, start))
+
+    def _is_frame(self, start: int, end: int) -> bool:
+        """Whether a record with a valid header starts there, and ends, with its trailer, before *end*."""
+        size = frame_size(self._read(HEADER_SIZE, start), 0)
+        return size is not None and start + size + _TRAILER.size <= end
+
+    def _behind(self, start: int, end: int) -> int:
+        """Where what lies at *start* ends: its frame, or else the stretch up to the next record."""
+        size = frame_size(self._read(HEADER_SIZE, start), 0)
+        if size is not None and start + size + _TRAILER.size <= end:
+            return start + size + _TRAILER.size
+        at = start + 1
+        while at < end:
+            region = self._read(min(READ_BYTES, end - at), at)
+            found = region.find(MAGIC)
+            while found >= 0:
+                if frame_size(self._read(HEADER_SIZE, at + found), 0) is not None:
+                    return at + found
+                found = region.find(MAGIC, found + 1)
+            at += max(1, len(region) - len(MAGIC) + 1)
+        return end
+
+    def _fault(self, record: bytes, start: int) -> str:
+        """What is wrong with the trailer of a record; empty if nothing is."""
+        skip, size, crc, mark = _TRAILER.unpack(self._read(_TRAILER.size, start + len(record)))
+        if mark != _MARK or size != len(record):
+            return f"the trailer of the record at byte {start} is damaged"
+        if crc != zlib.crc32(_COVERED.pack(skip, size), zlib.crc32(record)):
+            return f"the record at byte {start}, or its trailer, is damaged: the checksum differs"
+        head, slot = self._read(HEADER_SIZE, 0), slot_of(record)
+        wanted = slot & (slot - 1) if slot else 0
+        if frame_size(head, 0) is None or slot == slot_of(head):
+            return ""
+        target = self._read(HEADER_SIZE, skip) if wanted >= slot_of(head) else head[: HEADER_SIZE * (skip == 0)]
+        if frame_size(target, 0) is None or (wanted >= slot_of(head) and slot_of(target) != wanted):
+            return f"the trailer of the record at byte {start} points to no slot {wanted}"
+        return ""
 
     def write(self, data: bytes, offset: int) -> None:
         """Write a frame and make it durable."""
@@ -188,7 +298,7 @@ class Log:
 
     def _locate(self, slot: int, tail: Tail) -> int:
         """Where the frame of *slot* starts."""
-        if slot == 0:
+        if slot == tail.first:
             return 0
         at, start = min((known for known in tail.starts if known[0] >= slot), key=lambda known: known[0])
         while at > slot:
@@ -214,9 +324,9 @@ class Log:
             raise _corrupt(start)
         return int(skip)
 
-    def _starts(self, slot: int, start: int) -> tuple[tuple[int, int], ...]:
+    def _starts(self, slot: int, start: int, first: int) -> tuple[tuple[int, int], ...]:
         starts = [(slot, start)]
-        while slot:
+        while slot > first and slot & (slot - 1) >= first:
             slot, start = slot & (slot - 1), self._skip_of(slot, start)
             starts.append((slot, start))
         return tuple(starts)
@@ -235,7 +345,7 @@ class Log:
 
     def _scan(self, limit: int) -> Tail:
         """The tail of a log whose end is not whole: read from the start."""
-        tail = _EMPTY
+        tail = empty(self._first())
         while tail.size < limit:
             head = self._read(HEADER_SIZE, tail.size)
             size = frame_size(head, 0)
@@ -278,6 +388,10 @@ def _has_empty_sector(region: bytes, start: int) -> bool:
     first = SECTOR - start % SECTOR
     bounds = [0, *range(first, len(region), SECTOR), len(region)]
     return any(not region[a:b].strip(b"\0") for a, b in pairwise(bounds) if a < b)
+
+
+def _no_record(start: int, end: int) -> str:
+    return f"there is no record at bytes {start} to {end - 1}"
 
 
 def _corrupt(offset: int) -> CorruptJournal:
