@@ -10,16 +10,21 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import stepwell
 from stepwell.io.blocking import BlockingTasks
 from stepwell.io.clock import SystemClock
 from stepwell.io.files import Files
 from stepwell.io.ports import Ports
-from stepwell.stores.base import JournalId, JournalStore, ListingEntry, SlotTaken
+from stepwell.stores.base import JournalId, JournalStore
 from stepwell.stores.file import FileStore
+from stepwell.stores.forwarded import Forwarded
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class CountingFiles(Files):
@@ -70,15 +75,11 @@ class QuickFiles(CountingFiles):
             self.syncs += 1
 
 
-class CountingStore:
+class CountingStore(Forwarded):
     """Passes everything on."""
 
     def __init__(self, store: JournalStore) -> None:
-        self._store = store
-        self.name = store.name
-        self.inline_bytes = store.inline_bytes
-        self.server_time = store.server_time
-        self.encryption_keys = store.encryption_keys
+        super().__init__(store)
         self.calls = Counter[str]()
         self.records_read = 0
         self.bytes_read = 0
@@ -87,59 +88,19 @@ class CountingStore:
         self.records_read += len(records)
         self.bytes_read += sum(map(len, records))
 
-    async def append(self, journal: JournalId, slot: int, record: bytes) -> SlotTaken | None:
-        self.calls["append"] += 1
-        return await self._store.append(journal, slot, record)
+    async def call(self, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        self.calls[method.__name__] += 1
+        return await super().call(method, *args, **kwargs)
 
     async def head(self, journal: JournalId) -> bytes | None:
-        self.calls["head"] += 1
-        head = await self._store.head(journal)
+        head = await super().head(journal)
         self._returned([] if head is None else [head])
         return head
 
     async def read(self, journal: JournalId, first: int, last: int | None = None) -> Sequence[bytes]:
-        self.calls["read"] += 1
-        records = await self._store.read(journal, first, last)
+        records = await super().read(journal, first, last)
         self._returned(records)
         return records
-
-    async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
-        self.calls["put_blob"] += 1
-        await self._store.put_blob(journal, name, data)
-
-    async def get_blob(self, journal: JournalId, name: str) -> bytes:
-        self.calls["get_blob"] += 1
-        return await self._store.get_blob(journal, name)
-
-    async def copy_blob(self, source: JournalId, name: str, target: JournalId) -> None:
-        self.calls["copy_blob"] += 1
-        await self._store.copy_blob(source, name, target)
-
-    async def get_key(self, tenant: str, key: str) -> bytes | None:
-        self.calls["get_key"] += 1
-        return await self._store.get_key(tenant, key)
-
-    async def swap_key(self, tenant: str, key: str, session: bytes, *, expected: bytes | None) -> bytes | None:
-        self.calls["swap_key"] += 1
-        return await self._store.swap_key(tenant, key, session, expected=expected)
-
-    async def put_entry(self, tenant: str, entry: ListingEntry) -> None:
-        self.calls["put_entry"] += 1
-        await self._store.put_entry(tenant, entry)
-
-    async def get_entry(self, tenant: str, session: bytes) -> ListingEntry | None:
-        self.calls["get_entry"] += 1
-        return await self._store.get_entry(tenant, session)
-
-    async def entries(self, tenant: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
-        self.calls["entries"] += 1
-        return await self._store.entries(tenant, before, limit)
-
-    async def ping(self) -> None:
-        await self._store.ping()
-
-    async def aclose(self) -> None:
-        await self._store.aclose()
 
 
 def file_store(folder: Path, files: Files) -> FileStore:

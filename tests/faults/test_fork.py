@@ -7,7 +7,7 @@ import pytest
 
 import stepwell
 from stepwell.io.files import Files
-from tests.faults.children import HANGS_AFTER_SECONDS, Child, Report
+from stepwell.testing.faults.children import HANGS_AFTER_SECONDS, Child, Report
 from tests.faults.counting import file_client
 
 pytestmark = pytest.mark.faults

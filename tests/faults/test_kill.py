@@ -1,5 +1,4 @@
 import os
-import secrets
 import signal
 from collections.abc import Callable
 from functools import wraps
@@ -10,9 +9,9 @@ import pytest
 
 import stepwell
 from stepwell.io.files import Files
-from tests.faults.children import Child, Report
+from stepwell.testing.crash import play, rounds
+from stepwell.testing.faults.children import Child, Report
 from tests.faults.counting import file_client
-from tests.faults.kill import kills
 
 pytestmark = pytest.mark.faults
 
@@ -32,10 +31,16 @@ CHANGES = (
 )
 
 
-def test_what_was_acknowledged_survives_forty_kills_at_random_moments(tmp_path: Path) -> None:
-    seed = secrets.randbelow(1_000_000)
-    print(f"seed {seed}: python -m tests.faults.kill --kills 40 --seed {seed}")
-    assert kills(tmp_path / "store", seed=seed, count=40) > 0
+KILLS = 200
+
+
+@pytest.mark.parametrize("round_", rounds(1, KILLS), ids="seed {0[0]}, {0[1]} kills".format)
+def test_what_was_acknowledged_survives_kills_at_random_moments(round_: tuple[int, int]) -> None:
+    done = play(round_, None)
+    assert not done.failure, done.failure
+    assert done.figures["kills"] == round_[1]
+    assert done.figures["acknowledged"] > 0
+    assert done.figures["verified"] > 0
 
 
 class KilledFiles(Files):

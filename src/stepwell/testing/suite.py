@@ -10,27 +10,32 @@ from typing import Any, TypeAlias
 from stepwell.testing.bench import Abilities, Clients, Colour, OpenStore, Stores, clients_on
 from stepwell.testing.clients import (
     content,
+    deletion,
     forks,
     invocations,
     limits,
     lists,
     reading,
+    removal,
     requests,
     sessions,
     status,
     steps,
     tags,
     tenants,
+    verification,
     writers,
 )
 from stepwell.testing.stores import blobs, entries, journals, keys, races
+from stepwell.testing.stores import removal as store_removal
 
 StoreCase: TypeAlias = Callable[[Stores], Awaitable[None]]
 ClientCase: TypeAlias = Callable[[Clients], Awaitable[None]]
 
-_STORES = (journals, races, blobs, keys, entries)
+_STORES = (journals, races, blobs, keys, entries, store_removal)
 _CLIENTS = (
     *(sessions, status, invocations, steps, reading, content, lists, tags, tenants, writers, forks),
+    *(deletion, removal, verification),
     *(limits, requests),
 )
 

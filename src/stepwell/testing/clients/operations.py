@@ -27,6 +27,7 @@ READS: dict[str, Operation] = {
     "list_tags_for_resource": lambda c, w: c.list_tags_for_resource(w.session),
     "steps": lambda c, w: collected(c.steps, w.session),
     "tail": lambda c, w: collected(c.tail, w.session, timeout=0),
+    "verify": lambda c, w: c.verify(w.session),
 }
 TAGS: dict[str, Operation] = {
     "tag_resource": lambda c, w: c.tag_resource(w.session, {"colour": "red"}),
@@ -38,7 +39,7 @@ ADDITIONS: dict[str, Operation] = {
     "put_invocation_step": lambda c, w: c.put_invocation_step(w.session, w.invocation, "more"),
     "put_invocation_steps": lambda c, w: c.put_invocation_steps(w.session, w.invocation, ["more", "yet"]),
 }
-FORK: dict[str, Operation] = {"fork": lambda c, w: c.fork(w.session)}
+FORK: dict[str, Operation] = {"fork": lambda c, w: c.fork(w.session), "salvage": lambda c, w: c.salvage(w.session)}
 LEASE: dict[str, Operation] = {"lease": lambda c, w: c.lease(w.session)}
 END: dict[str, Operation] = {"end_session": lambda c, w: c.end_session(w.session)}
 DELETION: dict[str, Operation] = {"delete_session": lambda c, w: c.delete_session(w.session)}

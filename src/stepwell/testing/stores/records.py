@@ -5,7 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b, shake_128
 
 from stepwell.journal.events import OCTETS, BlockRef, Entry, Payload, StepPut
-from stepwell.journal.record import Facts, Status, identity, open_record, salted_digest, seal
+from stepwell.journal.record import identity, open_record, salted_digest, seal
+from stepwell.journal.state import blank
 from stepwell.stores.base import JournalId, JournalStore
 
 _SALT = bytes(range(16))
@@ -25,7 +26,7 @@ def record(where: JournalId, slot: int, payload: bytes) -> bytes:
     """A whole, valid record."""
     ref = BlockRef(OCTETS, 0, len(payload), salted_digest(payload, _SALT), len(payload))
     step = StepPut(bytes(16), slot.to_bytes(16, "big"), None, (ref,), (Payload(_SALT, payload),))
-    facts = Facts(Status.ACTIVE, 0, 0, 0, 1, 0, 0, 0, 0, slot + 1)
+    facts = blank().facts._replace(last_activity=1, steps=slot + 1)
     token = noise(16, f"{slot} {payload!r}")
     return seal(
         journal=identity(*where),

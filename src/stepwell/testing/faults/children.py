@@ -86,7 +86,7 @@ def _run(body: Callable[[Report], object], writer: int) -> NoReturn:
     try:
         body(report)
         code = 0
-    except BaseException:  # noqa: BLE001 - whatever it was, the parent is told, and this process ends here
+    except BaseException:
         report(traceback.format_exc())
     finally:
         os._exit(code)

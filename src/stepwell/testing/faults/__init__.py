@@ -1,0 +1,1 @@
+"""Disks that fail, and what a client makes of them."""

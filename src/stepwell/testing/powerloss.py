@@ -1,0 +1,157 @@
+"""Simulated power losses: whatever was acknowledged is there afterwards, whole, and nothing else is.
+
+    python -m stepwell.testing.powerloss --states 10000 --seed 1
+
+Random programs of client operations run on a simulated disk (disk.py). At many of their system calls, power fails: a
+disk that this may leave is drawn, with any part of what was not synced, and a new client on it is asked for everything
+(power/check.py). That disk fails again, while the client recovers and afterwards. In every fourth state, processes are
+killed instead: then only the rest of one write is missing, and memory that processes share survives.
+
+A state is one disk that a client was asked on. One seed is one program and its crashes, the same in every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from stepwell.testing.bench import FakeClock
+from stepwell.testing.power.check import check
+from stepwell.testing.power.program import Program
+
+OPERATIONS = 12
+CRASH_SHARE, KILL_SHARE = 0.3, 0.25
+DRAWS = 2
+DELICATE = frozenset({"redact"})
+"""What overwrites bytes in place: crashed at every system call."""
+FAULTS_SHOWN = 5
+PROGRAMS_PER_JOB = 8
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was done, and the faults that were found, each with the command that repeats it."""
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+    faults: list[str] = field(default_factory=list[str])
+
+    def add(self, other: Figures) -> None:
+        """Both together."""
+        self.counts += other.counts
+        self.faults += other.faults
+
+
+class Crashes:
+    """One program and its crashes."""
+
+    def __init__(self, seed: int) -> None:
+        self.figures = Figures()
+        self._seed = seed
+        self._chance = random.Random(~seed)
+        self._program = Program(seed)
+
+    def run(self) -> Figures:
+        """Run it to its end, or to its first fault."""
+        self._program.disk.on_change = self._changed
+        try:
+            self._program.run(OPERATIONS, self._crash)
+        except Exception as error:
+            self._fault("in the program, not in a crash", error)
+        self.figures.counts["programs"] += 1
+        return self.figures
+
+    def _changed(self) -> None:
+        self.figures.counts["system calls"] += 1
+        if self._program.told.doing in DELICATE or self._chance.random() < CRASH_SHARE:
+            self._crash()
+
+    def _crash(self) -> None:
+        """Crash here, unless a fault was found: one is enough."""
+        for _ in range(DRAWS):
+            if self.figures.faults:
+                return
+            killed = self._chance.random() < KILL_SHARE
+            self.figures.counts["kills" if killed else "power losses"] += 1
+            disk = self._program.disk
+            left = disk.killed(self._chance) if killed else disk.crash(self._chance)
+            try:
+                told, clock = self._program.told, FakeClock(self._program.clock.now())
+                self.figures.counts["states"] += check(left, told, self._chance, clock)
+            except Exception as error:
+                self._fault("after a kill" if killed else "after a power loss", error)
+
+    def _fault(self, where: str, error: Exception) -> None:
+        during = self._program.told.doing or "nothing"
+        self.figures.faults.append(
+            f"{where}, during {during}, state {self.figures.counts['states']}: {type(error).__name__}: {error}\n"
+            f"  repeat it: python -m stepwell.testing.powerloss --states 1 --seed {self._seed}"
+        )
+
+
+def run_programs(seeds: range) -> Figures:
+    """Run the programs of these seeds."""
+    figures = Figures()
+    gc.disable()  # each state leaves cycles behind: collected together they cost less
+    for seed in seeds:
+        figures.add(Crashes(seed).run())
+    gc.enable()
+    gc.collect()
+    return figures
+
+
+def power_losses(states: int, seed: int, jobs: int = 1) -> Figures:
+    """Run programs from *seed* on until there were so many states, or a fault."""
+    figures = Figures()
+    for done in _batches(seed, jobs):
+        figures.add(done)
+        count = figures.counts["states"]
+        print(f"\r{count} of {states} states, {len(figures.faults)} faults", end="", file=sys.stderr)
+        if count >= states or figures.faults:
+            break
+    print(file=sys.stderr)
+    return figures
+
+
+def _batches(seed: int, jobs: int) -> Iterator[Figures]:
+    size = 1
+    if jobs == 1:
+        while True:
+            yield run_programs(range(seed, seed + 1))
+            seed += 1
+    with ProcessPoolExecutor(jobs) as pool:
+        while True:
+            size = jobs * PROGRAMS_PER_JOB
+            yield from pool.map(run_programs, [range(at, at + PROGRAMS_PER_JOB) for at in range(seed, seed + size, 8)])
+            seed += size
+
+
+def main(arguments: Iterable[str] | None = None) -> int:
+    """The command line; 1 if there was a fault."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stepwell.testing.powerloss", description=(__doc__ or "").split("\n", maxsplit=1)[0]
+    )
+    parser.add_argument("--states", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args(None if arguments is None else list(arguments))
+    began = time.perf_counter()
+    figures = power_losses(options.states, options.seed, options.jobs)
+    for fault in figures.faults[:FAULTS_SHOWN]:
+        print(fault, file=sys.stderr)
+    seconds = time.perf_counter() - began
+    summary = dict(figures.counts) | {"faults": len(figures.faults), "seconds": round(seconds, 1)}
+    print(json.dumps(summary) if options.json else "\n".join(f"{name}: {value}" for name, value in summary.items()))
+    return bool(figures.faults)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,11 @@
+"""The parts of the simulator, see `stepwell.testing.simulate`.
+
+schedule.py   the world: simulated time, processes, and which task runs next
+faults.py     what goes wrong, and how often
+stores.py     stores that such a world can hold
+clients.py    what the clients of a schedule do
+calls.py      what they asked for, and what they were told
+chains.py     what was really written, slot by slot
+history.py    whether the two agree
+ending.py     how a schedule ends: faults off, everything read and collected
+"""

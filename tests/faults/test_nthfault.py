@@ -1,0 +1,46 @@
+"""Every method of the client on a disk whose n-th operation fails: a part of what the command runs."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from stepwell.client import AsyncClient
+from stepwell.testing.faults.disk import KINDS, Fault
+from stepwell.testing.faults.scenarios import SCENARIOS, method
+from stepwell.testing.nthfault import Loop, Template, every_fault, random_pair, read_fault, written
+
+pytestmark = pytest.mark.faults
+
+ONE_IN = 8
+PAIRS = 5
+
+
+def test_every_public_method_has_a_scenario() -> None:
+    methods = {name for name, _ in inspect.getmembers(AsyncClient, inspect.isfunction) if not name.startswith("_")}
+    assert methods == {method(name) for name in SCENARIOS}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_it_happens_or_it_does_not_whatever_operation_fails(name: str) -> None:
+    chance = random.Random()
+
+    def some(made: Template, *, warm: bool) -> list[Sequence[Fault]]:
+        every = list(every_fault(made, warm=warm))
+        pairs = [random_pair(chance, made, warm=warm) for _ in range(PAIRS)]
+        return [*every[chance.randrange(ONE_IN) :: ONE_IN], *pairs]
+
+    loop = Loop()
+    loop.run(name, some)
+    assert loop.summary.failures == []
+    assert loop.summary.runs >= 2 * PAIRS
+    assert loop.summary.operations > 0 or name == "aclose"
+
+
+def test_a_fault_can_be_given_by_hand() -> None:
+    for kind in KINDS:
+        for fault in (Fault(3, kind), Fault(17, kind, lasting=True)):
+            assert read_fault(written(fault)) == fault

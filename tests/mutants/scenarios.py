@@ -1,0 +1,186 @@
+"""Situations that chance brings about too rarely: a writer that is frozen while its session is reclaimed, and its kin.
+
+Each returns what is wrong, or None. The store has one condition per slot and looks at no other, as a table does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import shake_128
+
+from stepwell import Client
+from stepwell.blocking import run_sync
+from stepwell.errors import OutcomeUnknown, StepwellError
+from stepwell.models import Data
+from stepwell.stores.base import JournalId, SlotTaken
+from tests.unit.worlds import LOST_REPLY, LOST_REQUEST, Fate, UnluckyStore, World
+
+DAY, LONG = 86_400, 30 * 3600
+
+
+class SlottedStore(UnluckyStore):
+    """An append needs its own slot to be free, and nothing else. *before* happens once, ahead of the next append."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: Callable[[], object] | None = None
+        self._wild: dict[tuple[JournalId, int], bytes] = {}
+
+    async def append(self, journal: JournalId, slot: int, record: bytes) -> SlotTaken | None:
+        happens, self.before = self.before, None
+        if happens:
+            happens()
+        if slot and slot > len(self._journals.get(journal, [])) + self._first.get(journal, 0):
+            self.sent.clear()
+            self._wild[journal, slot] = record
+            return None
+        return await super().append(journal, slot, record)
+
+    async def read(self, journal: JournalId, first: int, last: int | None = None) -> Sequence[bytes]:
+        wild = self._wild.get((journal, first))
+        return await super().read(journal, first, last) if wild is None else [wild]
+
+
+def _world() -> tuple[SlottedStore, World]:
+    store = SlottedStore()
+    return store, World(store)
+
+
+def _begun(client: Client) -> tuple[str, str]:
+    session = client.create_session().session_id
+    return session, client.create_invocation(session).invocation_id
+
+
+def _reclaimed(world: World, session: str) -> Callable[[], object]:
+    """Delete a session and reclaim it, which takes more than a day."""
+
+    def happen() -> None:
+        other = world.client()
+        other.delete_session(session, end=True)
+        other.gc()
+        world.clock.pass_seconds(LONG)
+        other.gc()
+
+    return happen
+
+
+def frozen_before_an_append() -> str | None:
+    """The session is reclaimed between the decision and the write."""
+    store, world = _world()
+    writer = world.client()
+    session, invocation = _begun(writer)
+    store.before = _reclaimed(world, session)
+    return _acknowledged(lambda: writer.put_invocation_step(session, invocation, "late"))
+
+
+def frozen_behind_a_failed_condition() -> str | None:
+    """The session is reclaimed while the news of a lost race is on its way; the next slot is free then."""
+    store, world = _world()
+    writer = world.client()
+    session, invocation = _begun(writer)
+    writer.put_invocation_step(session, invocation, "first")
+    other = world.client()
+    reclaim = _reclaimed(world, session)
+    store.before = lambda: other.put_invocation_step(session, invocation, "theirs")
+    store.fates = [Fate(), Fate(meanwhile=reclaim)]
+    return _acknowledged(lambda: writer.put_invocation_step(session, invocation, "late"))
+
+
+def _acknowledged(put: Callable[[], object]) -> str | None:
+    try:
+        put()
+    except StepwellError:
+        return None
+    return "a write to a session that was reclaimed is acknowledged"
+
+
+def listed_while_it_is_taken_back() -> str | None:
+    """A session that was begun and not finished is finished just when `gc` takes it back."""
+    store, world = _world()
+    client, collector = world.client(), world.client()
+    store.always = LOST_REPLY
+    try:
+        client.create_session()
+    except OutcomeUnknown as error:
+        token, session = error.token, error.session_id
+    except StepwellError as error:
+        return f"what may have been written was told as a failure: {error}"
+    else:
+        return "an unknown outcome was told as a success"
+    store.always = Fate()
+    collector.gc()
+    world.clock.pass_seconds(LONG)
+    told: list[str] = []
+    store.before = lambda: told.append(client.resolve(token).outcome)
+    collector.gc()
+    try:
+        assert session is not None
+        client.get_session(session)
+    except StepwellError:
+        return None if told != ["committed"] else "a session that was told to be there was taken back"
+    return None
+
+
+def blob_put_long_before_its_record() -> str | None:
+    """A writer is frozen between its blob and its record, and `gc` finds the blob left over."""
+    store, world = _world()
+    writer = world.client()
+    session, invocation = _begun(writer)
+
+    def collected() -> None:
+        other = world.client()
+        other.gc()
+        world.clock.pass_seconds(LONG)
+        other.gc()
+
+    store.before = collected
+    try:
+        writer.put_invocation_step(session, invocation, Data(data=shake_128(b"large").digest(300_000)))
+    except StepwellError:
+        return None
+    try:
+        list(world.client().steps(session))
+    except StepwellError as error:
+        return f"an acknowledged step cannot be read: {error}"
+    return None
+
+
+def redacted_with_a_blob() -> str | None:
+    """A large payload is gone from the store when its redaction is acknowledged."""
+    store, world = _world()
+    client = world.client()
+    session, invocation = _begun(client)
+    step = client.put_invocation_step(session, invocation, Data(data=shake_128(b"large").digest(300_000)))
+    client.redact(session, invocation, step.invocation_step_id, reason="asked for")
+    (journal,) = store.all_journals()
+    return "a redacted payload is still there" if run_sync(store.blobs(journal)) else None
+
+
+def lost_on_its_way() -> str | None:
+    """A write that never arrived is found to be absent, and cannot arrive later."""
+    store, world = _world()
+    client = world.client()
+    session, invocation = _begun(client)
+    store.always = LOST_REQUEST
+    try:
+        client.put_invocation_step(session, invocation, "lost")
+    except OutcomeUnknown as error:
+        token = error.token
+    except StepwellError as error:
+        return f"what may have been written was told as a failure: {error}"
+    else:
+        return "what was lost was told as a success"
+    store.always = Fate()
+    outcome = client.resolve(token).outcome
+    late = run_sync(store.append(store.all_journals()[0], store.sent[-1].slot, b"late"))
+    return None if outcome == "absent" and isinstance(late, SlotTaken) else "it is absent, and arrives all the same"
+
+
+SCENARIOS = (
+    redacted_with_a_blob,
+    lost_on_its_way,
+    frozen_before_an_append,
+    frozen_behind_a_failed_condition,
+    listed_while_it_is_taken_back,
+    blob_put_long_before_its_record,
+)

@@ -1,0 +1,60 @@
+"""The checkers are checked: every planted fault of the protocol is caught, by the first check that can."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from stepwell.stores.memory import MemoryStore
+from stepwell.testing import OpenStore, check_client, client_cases
+from stepwell.testing.simulate import play
+from tests.faults.mutants_file import MUTANTS as FILE_STORE
+from tests.faults.test_corruption import MUTANTS as VERIFICATION
+from tests.mutants.protocol import PROTOCOL
+from tests.mutants.scenarios import SCENARIOS
+
+SCHEDULES = 400
+PLANTED_LEAST = 30
+
+
+def _faults_in_cases() -> Iterator[str]:
+    for case in client_cases():
+        try:
+            asyncio.run(check_client(case, _one(MemoryStore()), "sync"))
+        except Exception as error:  # noqa: BLE001 - a case fails in whatever way the fault brings about
+            yield f"{case.__name__}: {error!r}"
+
+
+def _one(store: MemoryStore) -> OpenStore:
+    return lambda ports: store
+
+
+def _faults_in_schedules() -> Iterator[str]:
+    for seed in range(1, SCHEDULES + 1):
+        yield from play(seed, "hot", "sliced").faults
+
+
+def _faults() -> Iterator[str]:
+    """What is found: by situations made for it, by schedules, by the conformance cases; the quickest first."""
+    yield from (fault for scenario in SCENARIOS if (fault := scenario()))
+    yield from _faults_in_schedules()
+    yield from _faults_in_cases()
+
+
+@pytest.mark.parametrize("name", PROTOCOL)
+def test_a_planted_fault_is_caught(name: str) -> None:
+    with PROTOCOL[name](), suppress(StopIteration):
+        assert next(_faults())
+        return
+    pytest.fail("no check finds it")
+
+
+def test_without_a_planted_fault_nothing_is_found() -> None:
+    assert next(_faults(), None) is None
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len({*PROTOCOL, *FILE_STORE, *VERIFICATION}) >= PLANTED_LEAST
