@@ -53,13 +53,13 @@ types: .venv/installed  ## mypy and pyright
 	.venv/bin/pyright --warnings --pythonpath .venv/bin/python
 
 pytest: .venv/installed  ## the tests alone, e.g. make pytest ARGS="-k fork"
-	.venv/bin/python -m pytest --cov --cov-report=term --durations=20 $(ARGS)
+	.venv/bin/python -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term --durations=20 $(ARGS)
 
 test-latest:  ## the tests on the newest release of everything
 	test -x .venv-latest/bin/python || { $(MAKE) .venv-latest; }
 	.venv-latest/bin/pip install --quiet --upgrade pip
 	.venv-latest/bin/pip install --quiet --upgrade --upgrade-strategy eager -e '.[$(EXTRAS)]' --group dev
-	.venv-latest/bin/python -m pytest --durations=20 $(ARGS)
+	.venv-latest/bin/python -m pytest --numprocesses auto --dist worksteal --durations=20 $(ARGS)
 
 .venv-latest:
 	$(call venv,$@)

@@ -148,16 +148,16 @@ def test_without_options_it_stays_in_a_new_folder_and_prints_no_escapes(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "code", "told"),
     [
-        ("memory:", "the demo has three"),
-        ("nowhere", "has no scheme"),
-        ("file:/dev/null/sessions", "Not a directory"),
+        ("memory:", 2, "the demo has three"),
+        ("nowhere", 2, "has no scheme"),
+        ("file:/dev/null/sessions", 1, "Not a directory"),
     ],
 )
-def test_a_store_that_cannot_do_it_is_refused_in_one_line(tmp_path: Path, url: str, told: str) -> None:
+def test_a_store_that_cannot_do_it_is_refused_in_one_line(tmp_path: Path, url: str, code: int, told: str) -> None:
     done = run_demo(tmp_path, "--url", url)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.startswith("stepwell: ")
     assert (done.stderr.count("\n"), told in done.stderr) == (1, True)
 

@@ -28,9 +28,9 @@ from stepwell.cli.demo.figures import (
     describe,
     describe_watched,
     figures_in,
-    size,
 )
 from stepwell.cli.demo.plot import BLUE, DEEP, HEIGHT, WIDTH, plot
+from stepwell.cli.terminal import size
 from stepwell.models import InvocationStep, Position
 
 NOTHING_TOLD = Measurement(datetime(2026, 3, 1, 12, tzinfo=UTC), "Linux 6.1, x86_64", cores=2)

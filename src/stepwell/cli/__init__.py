@@ -1,13 +1,17 @@
 """The command line: `stepwell COMMAND`. It needs the extra `cli`, and `stepwell demo` the extra `demo` as well.
 
-Exit codes: 0, it was done; 1, it failed, and one line on stderr says why; 2, the command was not understood.
+Exit codes: 0, it was done; 1, it failed; 2, it was not understood; 3, not found; 4, damage was found; 5, the outcome is
+unknown; 130, it was interrupted. One line on stderr says why, or with `--json` one JSON object. When nobody reads its
+output any more it ends with 1, quietly.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from io import TextIOWrapper
 
+from stepwell.cli.exits import FAILED, INTERRUPTED, code_of, tell, tell_interrupted
 from stepwell.cli.terminal import printable
 from stepwell.errors import StepwellError
 from stepwell.extras import require
@@ -22,6 +26,22 @@ def main() -> None:
         require("demo" if "demo" in sys.argv[1:2] else "cli", "rich", "typer")
         from stepwell.cli.app import app
 
+        handler = logging.StreamHandler()
+        handler.setFormatter(_OneLine("stepwell: %(message)s"))
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
         app()
+    except KeyboardInterrupt:
+        tell_interrupted("nothing was changed")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(FAILED)
     except (StepwellError, OSError) as error:
-        sys.exit(f"stepwell: {printable(str(error))}")
+        tell(error)
+        sys.exit(code_of(error))
+
+
+class _OneLine(logging.Formatter):
+    """Warnings may quote what is stored."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))

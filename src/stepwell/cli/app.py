@@ -1,4 +1,4 @@
-"""The commands, each a function whose parameters are its options."""
+"""The table of contents: the commands, each a function whose parameters are its options."""
 
 from __future__ import annotations
 
@@ -6,17 +6,51 @@ from typing import Annotated
 
 import typer
 
+from stepwell import __version__
+from stepwell.cli import checking, forking, removal, upkeep
+from stepwell.cli.ls import ls
+from stepwell.cli.show import show
+from stepwell.cli.tail import tail
+
 app = typer.Typer(
     help="Agent sessions that survive their process.",
+    epilog="Exit codes: 0 done, 1 failed, 2 not understood, 3 not found, 4 damage found, 5 outcome unknown, "
+    "130 interrupted.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"stepwell {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def stepwell() -> None:
-    """Keep `demo` a command of its own for as long as it is the only one."""
+def stepwell(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Agent sessions that survive their process."""
+
+
+for command in (
+    ls,
+    show,
+    tail,
+    forking.fork,
+    removal.rm,
+    removal.undelete,
+    removal.redact,
+    checking.verify,
+    checking.salvage,
+    upkeep.gc,
+    upkeep.audit,
+):
+    app.command()(command)
 
 
 @app.command()

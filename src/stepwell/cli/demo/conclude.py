@@ -16,8 +16,8 @@ from stepwell.cli.demo.figures import (
     Measurement,
     ProcessesWatched,
     cores,
-    size,
 )
+from stepwell.cli.terminal import size
 
 CPU_BUSY_PERCENT = 85.0
 LOAD_PER_CORE = 1.5

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from stepwell.cli.terminal import size
 from stepwell.models import Data, InvocationStep
 
 MEDIA_TYPE = "application/json"
@@ -148,15 +149,6 @@ def figures_in(steps: Sequence[InvocationStep]) -> list[Figures]:
     """The figures in the steps of a session, in their order."""
     blocks = (block for step in steps for block in step.content)
     return [_ADAPTER.validate_json(block.data) for block in blocks if isinstance(block, Data)]
-
-
-def size(count: float) -> str:
-    """Bytes in words: `size(1_500_000_000) == "1.5 GB"`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 999.5:  # noqa: PLR2004  (what rounds to 1000 takes the next unit)
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB" if abs(count) < 999.5 else f"{count:.0f} TB"  # noqa: PLR2004
 
 
 def describe(measured: Measurement) -> list[str]:

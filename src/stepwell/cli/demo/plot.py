@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from stepwell.cli.demo.canvas import INK, LINE, SOFT, Box, Canvas, Color, blend
-from stepwell.cli.demo.figures import UNTOLD, Cpu, Disk, Load, Measurement, Memory, Process, cores, size
+from stepwell.cli.demo.figures import UNTOLD, Cpu, Disk, Load, Measurement, Memory, Process, cores
+from stepwell.cli.terminal import size
 
 WIDTH, HEIGHT = 1280, 860
 BLUE: Color = (45, 108, 223)

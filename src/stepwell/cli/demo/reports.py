@@ -21,7 +21,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from stepwell.models import Data, Image, Text
+from stepwell.models import Data, Image, Redacted, Text
 
 REPORT_MAX_BYTES = 512
 """POSIX's smallest `PIPE_BUF`: up to this size, writes to a pipe do not mingle."""
@@ -102,7 +102,7 @@ def send(report: Report) -> None:
         raise RuntimeError("a report did not fit the pipe")
 
 
-def digest(content: Sequence[Text | Image | Data]) -> str:
+def digest(content: Sequence[Text | Image | Data | Redacted]) -> str:
     """SHA-256 of all that *content* is made of, kinds and lengths included, in hex."""
     hashed = hashlib.sha256()
     for block in content:
@@ -111,7 +111,7 @@ def digest(content: Sequence[Text | Image | Data]) -> str:
     return hashed.hexdigest()
 
 
-def _kind_and_payload(block: Text | Image | Data) -> tuple[str, bytes]:
+def _kind_and_payload(block: Text | Image | Data | Redacted) -> tuple[str, bytes]:
     match block:
         case Text(text=text):
             return "text", text.encode()
@@ -119,6 +119,8 @@ def _kind_and_payload(block: Text | Image | Data) -> tuple[str, bytes]:
             return kind, data or (uri or "").encode()
         case Data(media_type=kind, data=data):
             return kind, data
+        case Redacted():
+            return "redacted", b""
 
 
 def lost(acknowledged: Iterable[Acknowledged], read: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,68 @@
+"""The standard output: tables for people who look, tab-separated lines for programs that read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stepwell.cli.terminal import printable
+
+_UNLIMITED = 1 << 15
+_NARROW = 120
+_STYLES = {"ACTIVE": "green", "EXPIRED": "yellow", "ENDED": "cyan"}
+
+
+class Screen:
+    """The standard output. Everything that it is given as `str` is shown literally, on one line."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, emoji=False)
+        self.looked_at = self._console.is_terminal
+        if not self.looked_at:
+            self._console.width = _UNLIMITED
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether the terminal shows ASCII alone."""
+        return self._console.options.ascii_only
+
+    def line(self, text: str | Text, style: str = "") -> None:
+        """A line, which may be folded."""
+        self._console.print(text if isinstance(text, Text) else Text(printable(text), style=style), soft_wrap=True)
+
+    def draw(self, drawing: RenderableType) -> None:
+        """A drawing whose texts are printable."""
+        self._console.print(drawing)
+
+    def table(self, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Rows: side by side where there is room, else one below the other; on no terminal, tabs and no headings."""
+        if not self.looked_at:
+            for row in rows:
+                print("\t".join(map(printable, row)))  # rich would expand the tabs
+        elif self._console.width < _NARROW:
+            self._stacked(names, rows)
+        else:
+            self._side_by_side(names, rows)
+
+    def _side_by_side(self, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        table = Table(header_style="bold", box=None, padding=(0, 2, 0, 0))
+        for name in names:
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(*map(styled, row))
+        self._console.print(table)
+
+    def _stacked(self, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        for row in rows:
+            for index, (name, value) in enumerate(zip(names, row, strict=True)):
+                if value:
+                    mark = "- " if index == 0 else "  "
+                    self._console.print(Text(f"{mark}{name}: ").append_text(styled(value)), overflow="fold")
+
+
+def styled(value: str) -> Text:
+    """*value*, coloured if it is a status."""
+    return Text(printable(value), style=_STYLES.get(value, ""))
