@@ -97,13 +97,20 @@ BATCHES: list[Any] = [
     [MARK, NewStep(content=())],
 ]
 
+FLAGS: list[Any] = [None, 0, 1, "", "false", b"x", [], object()]
+WHY: list[Any] = [*NOT_TEXT, LONE, MARK * 100, "x" * HUGE]
+
 ARGUMENTS: Mapping[str, list[Any]] = {
     "after": POSITIONS,
+    "approver": WHY,
     "at": POSITIONS,
+    "before": POSITIONS,
     "content": CONTENTS,
     "created_after": [*TIMES[:-1], 7, "2031-01-01", date(2031, 1, 1)],
+    "deleted": FLAGS,
     "description": [*NOT_TEXT, "", MARK + LONE, MARK * (HUGE // 20)],
-    "end": [None, 0, 1, "", "false", b"x", [], object()],
+    "dry_run": FLAGS,
+    "end": FLAGS,
     "encryption_key_arn": [*NOT_TEXT, "", MARK, "x" * HUGE],
     "if_head": POSITIONS,
     "invocation_id": IDS,
@@ -115,6 +122,9 @@ ARGUMENTS: Mapping[str, list[Any]] = {
     "max_results": [0, -1, 1001, 10**30, 1.5, float("nan"), "10", None, [], object()],
     "metadata": [*MAPS, *TOO_MUCH],
     "next_token": PAGE_TOKENS,
+    "on_progress": [7, "print", b"print", [], object()],
+    "purge_after": [*NOT_TEXT, "30d", timedelta(0), timedelta(seconds=-1), timedelta(microseconds=1), timedelta.max],
+    "reason": WHY,
     "resource_arn": IDS,
     "session_id": [*IDS, "arn:" + UUID, f"arn:aws:bedrock:us-east-1:000000000000:session/{UUID}\n"],
     "status": [7, True, "", "active", "BOGUS", b"ACTIVE", [], object()],
@@ -123,6 +133,7 @@ ARGUMENTS: Mapping[str, list[Any]] = {
     "tags": [*MAPS, *TOO_MUCH],
     "timeout": ["3", b"3", [], object(), float("nan")],
     "token": OUTCOME_TOKENS,
+    "until": [*TIMES, 7, "2031-01-01", date(2031, 1, 1)],
 }
 """What is wrong for an argument, by its name: it means the same in every method."""
 
@@ -139,6 +150,8 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "update_session": {"session_id": SESSION, "metadata": {}},
     "end_session": {"session_id": SESSION},
     "delete_session": {"session_id": SESSION, "end": True},
+    "undelete": {"session_id": SESSION},
+    "extend_retention": {"session_id": SESSION, "until": datetime(2040, 1, 1, tzinfo=UTC)},
     "list_sessions": {},
     "sessions": {},
     "create_invocation": {"session_id": SESSION},
@@ -154,6 +167,17 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "list_tags_for_resource": {"resource_arn": SESSION},
     "lease": {"session_id": SESSION},
     "fork": {"session_id": SESSION},
+    "redact": {
+        "session_id": SESSION,
+        "invocation_id": INVOCATION,
+        "invocation_step_id": INVOCATION,
+        "reason": "asked for",
+    },
+    "trim": {"session_id": SESSION, "before": "0.0"},
+    "audit_records": {"session_id": SESSION},
+    "gc": {},
+    "verify": {"session_id": SESSION},
+    "salvage": {"session_id": SESSION},
     "resolve": {"token": ""},
     "ping": {},
 }

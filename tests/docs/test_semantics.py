@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 
 import stepwell
-from stepwell import Client, Image, Limits, NewStep, Text
+from stepwell import Client, Image, Limits, NewStep, Position, Text
 from stepwell.stores.base import JournalId, SlotTaken
 from stepwell.stores.memory import MemoryStore
 
@@ -21,6 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "semantics.md").read_text()
 ID = "00000000-0000-0000-0000-00000000000a"
 OTHER_ID = "ffffffff-ffff-ffff-ffff-fffffffffff0"
 HOUR = 3600
+DAY = timedelta(days=1)
 
 
 class ManualClock:
@@ -683,6 +684,76 @@ def test_tail_ends_with_the_session_and_goes_on_behind_a_position(client: Client
     assert [step.text for step in client.tail(session_id, after=put[0].position)] == ["two"]
 
 
+def test_a_deleted_session_keeps_its_key_and_comes_back(client: Client, clock: ManualClock) -> None:
+    session = client.end_session(client.create_session(key="INC-7").session_id)
+    client.delete_session(session.session_id, purge_after=DAY)
+    with pytest.raises(stepwell.Conflict):
+        client.open_session(key="INC-7")
+    assert client.undelete(session.session_id).session_status == "ENDED"
+    client.delete_session(session.session_id, purge_after=DAY)
+    clock.go_on(24 * HOUR)
+    with pytest.raises(stepwell.NotFound):
+        client.undelete(session.session_id)
+    assert client.open_session(key="INC-7").session_id != session.session_id
+
+
+def test_what_is_redacted_is_erased_and_the_step_stays(tmp_path: Path) -> None:
+    with Client(f"file:{tmp_path}/s") as client:
+        session_id, invocation_id = begin(client)
+        large = stepwell.Data(data=b"hunter2" * 20_000)
+        step = client.put_invocation_step(session_id, invocation_id, ["the password is hunter2", large])
+        client.put_invocation_step(session_id, invocation_id, "and on")
+        kept = [path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+        assert kept
+        redaction = client.redact(session_id, invocation_id, step.invocation_step_id, reason="a password")
+        assert redaction.remains
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+        assert [found.content for found in client.steps(session_id)] == [
+            (stepwell.Redacted(), stepwell.Redacted()),
+            (Text(text="and on"),),
+        ]
+        assert client.verify(session_id).intact
+
+
+def test_a_trimmed_history_begins_where_it_was_told(client: Client) -> None:
+    session_id, invocation_id = begin(client)
+    put = [client.put_invocation_step(session_id, invocation_id, str(at)) for at in range(5)]
+    client.trim(session_id, before=put[3].position)
+    assert texts(client, session_id) == ["3", "4"]
+    assert [i.invocation_id for i in client.list_invocations(session_id).items] == [invocation_id]
+    assert client.verify(session_id).intact
+
+
+def test_a_retention_moves_only_to_a_later_time(bedrock: Client) -> None:
+    session = bedrock.create_session()
+    assert session.expires_at is not None
+    later = session.expires_at + DAY
+    assert bedrock.extend_retention(session.session_id, until=later).expires_at == later
+    assert bedrock.extend_retention(session.session_id, until=session.created_at).expires_at == later
+
+
+def test_space_is_given_back_a_day_after_a_run_saw_what_is_gone(tmp_path: Path, clock: ManualClock) -> None:
+    with Client(f"file:{tmp_path}/s", clock=clock) as client:
+        session_id, _ = begin(client)
+        client.delete_session(session_id, end=True)
+        assert client.gc().pending == 1
+        clock.go_on(23 * HOUR)
+        assert (client.gc().reclaimed, len(list(tmp_path.rglob("journal.log")))) == (0, 1)
+        clock.go_on(HOUR)
+        assert (client.gc().reclaimed, len(list(tmp_path.rglob("journal.log")))) == (1, 0)
+        assert [record.operation for record in client.audit_records()] == ["purge"]
+
+
+def test_a_whole_session_verifies_and_can_be_salvaged(client: Client) -> None:
+    session_id, invocation_id = begin(client)
+    client.put_invocation_steps(session_id, invocation_id, ["one", "two"])
+    checked = client.verify(session_id)
+    assert (checked.intact, checked.steps) == (True, 2)
+    salvaged = client.salvage(session_id)
+    assert salvaged.session.session_id != session_id
+    assert texts(client, salvaged.session.session_id) == texts(client, session_id) == ["one", "two"]
+
+
 class Unreliable(MemoryStore):
     """Loses requests or answers while it is told to, and a minute each time."""
 
@@ -789,6 +860,13 @@ CALLS: dict[str, Callable[[Client, str, str], object]] = {
     "end_session": lambda client, session, _: client.end_session(session),
     "delete_session": lambda client, session, _: client.delete_session(session),
     "delete_session(end=True)": lambda client, session, _: client.delete_session(session, end=True),
+    "delete_session(purge_after=…)": lambda client, session, _: client.delete_session(session, purge_after=DAY),
+    "undelete": lambda client, session, _: client.undelete(session),
+    "redact": lambda client, session, invocation: client.redact(session, invocation, ID, reason="asked for"),
+    "trim": lambda client, session, _: client.trim(session, before=Position("0.0")),
+    "extend_retention": lambda client, session, _: client.extend_retention(session, until=datetime(2100, 1, 1)),  # noqa: DTZ001
+    "verify": lambda client, session, _: client.verify(session),
+    "salvage": lambda client, session, _: client.salvage(session),
     "create_invocation": lambda client, session, _: client.create_invocation(session),
     "list_invocations": lambda client, session, _: client.list_invocations(session),
     "put_invocation_step": lambda client, session, invocation: client.put_invocation_step(session, invocation, "x"),
@@ -814,6 +892,8 @@ def prepare(state: str, client: Client, session_id: str, clock: ManualClock) -> 
             clock.go_on(HOUR)
         case "ENDED":
             client.end_session(session_id)
+        case "deleted":
+            client.delete_session(session_id, end=True, purge_after=DAY)
         case "gone":
             client.delete_session(session_id, end=True)
         case "older lease":

@@ -200,8 +200,16 @@ def _example(model: type[Model]) -> Model:
         **dict.fromkeys(("text", "description"), MARK),
         **{name: {MARK: MARK} for name in ("metadata", "tags")},
         **dict.fromkeys(("created_at", "last_updated_at", "last_activity_at", "invocation_step_time"), noon),
+        **dict.fromkeys(("expires_at", "purge_after", "until", "time"), noon),
+        **dict.fromkeys(("records", "steps", "blobs", "blocks", "place"), 1),
+        **dict.fromkeys(("remains", "faults"), ()),
+        "operation": "purge",
     }
-    return model(**{name: values.get(name, "shown") for name in model.model_fields})
+    if model is models.Salvaged:
+        values["session"] = _example(models.Session)
+    if model is models.GcReport:
+        return model(dry_run=False)
+    return model(**{name: values.get(name, "shown") for name in model.model_fields if name != "unfinished"})
 
 
 def test_no_model_shows_a_payload() -> None:

@@ -15,6 +15,7 @@ from stepwell.client import AsyncClient
 from stepwell.errors import NotSupported, SessionEnded, StepwellError
 from stepwell.io.clock import SystemClock
 from stepwell.io.ports import Clock
+from stepwell.journal.record import ERASED
 from stepwell.limits import Limits
 from stepwell.models import Invocation, InvocationStep, Lease, Page, Position, Session, SessionSummary
 from stepwell.stores.base import JournalId, ListingEntry, SlotTaken
@@ -158,12 +159,12 @@ class MovesBlobs(MemoryStore):
 
 
 class SwapsAnyway(MemoryStore):
-    async def swap_key(self, tenant: str, key: str, session: bytes, *, expected: bytes | None) -> bytes | None:
+    async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
         return await super().swap_key(tenant, key, session, expected=await self.get_key(tenant, key))
 
 
 class TellsTheNewKey(MemoryStore):
-    async def swap_key(self, tenant: str, key: str, session: bytes, *, expected: bytes | None) -> bytes | None:
+    async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
         await super().swap_key(tenant, key, session, expected=expected)
         return await self.get_key(tenant, key)
 
@@ -172,7 +173,7 @@ class FoldsCase(MemoryStore):
     async def get_key(self, tenant: str, key: str) -> bytes | None:
         return await super().get_key(tenant, key.casefold())
 
-    async def swap_key(self, tenant: str, key: str, session: bytes, *, expected: bytes | None) -> bytes | None:
+    async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
         return await super().swap_key(tenant, key.casefold(), session, expected=expected)
 
 
@@ -180,33 +181,73 @@ class JoinsNames(MemoryStore):
     async def get_key(self, tenant: str, key: str) -> bytes | None:
         return await super().get_key("", f"{tenant}/{key}")
 
-    async def swap_key(self, tenant: str, key: str, session: bytes, *, expected: bytes | None) -> bytes | None:
+    async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
         return await super().swap_key("", f"{tenant}/{key}", session, expected=expected)
 
 
 class TakesAnyVersion(MemoryStore):
-    async def put_entry(self, tenant: str, entry: ListingEntry) -> None:
-        self._entries[tenant].pop(entry.session, None)
-        self._order[tenant] = [session for session in self._order[tenant] if session != entry.session]
-        await super().put_entry(tenant, entry)
+    async def put_entry(self, listing: str, entry: ListingEntry) -> None:
+        self._entries[listing].pop(entry.session, None)
+        self._order[listing] = [session for session in self._order[listing] if session != entry.session]
+        await super().put_entry(listing, entry)
 
 
 class ListsOldestFirst(MemoryStore):
-    async def entries(self, tenant: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
-        return sorted(await super().entries(tenant, before, limit))
+    async def entries(self, listing: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
+        return sorted(await super().entries(listing, before, limit))
 
 
 class BeginsAtTheSession(MemoryStore):
-    async def entries(self, tenant: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
+    async def entries(self, listing: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
         below = None if before is None else before + b"\0"
-        return await super().entries(tenant, below, limit)
+        return await super().entries(listing, below, limit)
 
 
 class ListsForAll(MemoryStore):
-    async def entries(self, tenant: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
+    async def entries(self, listing: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
         return [
             entry for each in self._entries for entry in await super(ListsForAll, self).entries(each, before, limit)
         ]
+
+
+class ErasesWithZeros(MemoryStore):
+    async def erase(self, journal: JournalId, slot: int, spans: Sequence[tuple[int, int]]) -> None:
+        await super().erase(journal, slot, spans)
+        records = self._journals[journal]
+        records[slot] = records[slot].replace(ERASED, b"\0")
+
+
+class ErasesOneSpan(MemoryStore):
+    async def erase(self, journal: JournalId, slot: int, spans: Sequence[tuple[int, int]]) -> None:
+        await super().erase(journal, slot, spans[:1])
+
+
+class RemovesOneTooMany(MemoryStore):
+    async def remove(self, journal: JournalId, below: int | None = None) -> None:
+        await super().remove(journal, None if below is None else below + 1)
+
+
+class RemovesNoBlobs(MemoryStore):
+    async def remove(self, journal: JournalId, below: int | None = None) -> None:
+        kept = {key: blob for key, blob in self._blobs.items() if key[0] == journal}
+        await super().remove(journal, below)
+        self._blobs.update(kept)
+
+
+class RemovesNothing(MemoryStore):
+    async def remove(self, journal: JournalId, below: int | None = None) -> None:
+        pass
+
+
+class ForgetsBlobsAlone(MemoryStore):
+    async def journals(self, tenant: str, after: bytes | None, limit: int) -> Sequence[bytes]:
+        found = await super().journals(tenant, after, limit)
+        return [session for session in found if JournalId(tenant, session) in self._journals]
+
+
+class KeepsAKey(MemoryStore):
+    async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
+        return await super().swap_key(tenant, key, expected if session is None else session, expected=expected)
 
 
 BROKEN_STORES: Sequence[tuple[type[MemoryStore], str]] = (
@@ -235,6 +276,13 @@ BROKEN_STORES: Sequence[tuple[type[MemoryStore], str]] = (
     (ListsOldestFirst, "entries_come_newest_first"),
     (BeginsAtTheSession, "a_page_of_entries_begins_below_a_session"),
     (ListsForAll, "entries_are_kept_apart_by_tenant"),
+    (ErasesWithZeros, "an_erasure_overwrites_its_spans_and_nothing_else"),
+    (ErasesOneSpan, "an_erasure_overwrites_its_spans_and_nothing_else"),
+    (RemovesOneTooMany, "the_oldest_slots_are_removed"),
+    (RemovesNoBlobs, "a_removed_journal_leaves_nothing"),
+    (RemovesNothing, "a_removed_journal_leaves_nothing"),
+    (ForgetsBlobsAlone, "journals_are_enumerated_by_session"),
+    (KeepsAKey, "a_key_can_name_nothing_again"),
 )
 
 
@@ -269,8 +317,9 @@ class EndsOnce(AsyncClient):
 
 
 class DeletesActiveOnes(AsyncClient):
-    async def delete_session(self, session_id: str, *, end: bool = False) -> None:
-        await super().delete_session(session_id, end=True)
+    async def delete_session(self, session_id: str, **given: Any) -> None:
+        given["end"] = True
+        await super().delete_session(session_id, **given)
 
 
 class MergesMetadata(AsyncClient):

@@ -37,7 +37,11 @@ from tests.unit.make_vectors import BEGAN, BIG_TEXT, JOURNAL, KEY, LONG_TEXT, PN
 VECTORS: dict[str, Any] = json.loads(make_vectors.VECTORS.read_text())
 WHOSE = identity(TENANT, SESSION)
 RECORDS = [bytes.fromhex(record["record"]) for record in VECTORS["records"]]
-HEADER = ">2s BB II IIII qqq IIII 8s 16s 16s"
+REST = (
+    *("idle_seconds", "epoch", "invocations", "steps"),
+    *("purge_after", "keep_until", "redacted_slot", "trimmed_slot"),
+)
+HEADER = ">2s BB II IIII qqq IIII qq II 8s 16s 16s"
 SESSION_ID = "0198c0de-0000-7000-8000-000000000001"
 
 
@@ -71,13 +75,13 @@ def name_by_the_page(*parts: str) -> str:
 
 def read_by_the_page(data: bytes, whose: bytes) -> dict[str, Any]:
     """A record, in the form of vectors.json."""
-    header, (crc,) = data[:108], struct.unpack(">I", data[108:112])
+    header, (crc,) = data[:132], struct.unpack(">I", data[132:136])
     magic, version, flags, body_size, area_size, slot, *numbers, writer, token, prev = struct.unpack(HEADER, header)
     assert (magic, version, crc) == (b"sw", 1, zlib.crc32(header))
-    stored, digest = data[112 : 112 + body_size], data[112 + body_size : 128 + body_size]
-    assert digest == sha256(whose + data[:112] + stored).digest()[:16]
+    stored, digest = data[136 : 136 + body_size], data[136 + body_size : 152 + body_size]
+    assert digest == sha256(whose + data[:136] + stored).digest()[:16]
     body = ormsgpack.unpackb(unmasked(stored, token) if flags & 0x80 else stored)
-    area = data[128 + body_size :]
+    area = data[152 + body_size :]
     assert len(area) == area_size
     base, snapshot_slot, attributes_slot, time, last_activity, expires_at, *rest = numbers
     return {
@@ -92,7 +96,7 @@ def read_by_the_page(data: bytes, whose: bytes) -> dict[str, Any]:
         "attributes_slot": attributes_slot,
         "last_activity": last_activity,
         "expires_at": expires_at,
-        **dict(zip(("idle_seconds", "epoch", "invocations", "steps"), rest, strict=True)),
+        **dict(zip(REST, rest, strict=True)),
         "body": make_vectors.plain(body),
         "payloads": [{"salt": s.hex(), "stored": p.hex()} for s, p in payloads_by_the_page(body, area)],
         "digest": digest.hex(),
@@ -126,8 +130,8 @@ def raw_by_the_page(block: list[Any], salt: bytes, stored: bytes) -> bytes:
 def written_by_the_page(after: bytes, *events: Any, version: int = 1) -> bytes:
     """A record behind another one, without payloads, of events that change nothing."""
     body = ormsgpack.packb(list(events))
-    _, _, flags, size, _, slot, *numbers, writer, token, _ = struct.unpack(HEADER, after[:108])
-    sizes, prev = (len(body), 0, slot + 1), after[112 + size : 128 + size]
+    _, _, flags, size, _, slot, *numbers, writer, token, _ = struct.unpack(HEADER, after[:132])
+    sizes, prev = (len(body), 0, slot + 1), after[136 + size : 152 + size]
     fields = struct.pack(HEADER, b"sw", version, flags, *sizes, *numbers, writer, token, prev)
     covered = fields + zlib.crc32(fields).to_bytes(4, "big") + body
     return covered + sha256(WHOSE + covered).digest()[:16]
@@ -174,7 +178,7 @@ def test_a_reader_made_from_the_page_reads_every_payload() -> None:
     raws: list[bytes] = []
     for data in RECORDS:
         body_size, area_size = struct.unpack(">II", data[4:12])
-        stored, token = data[112 : 112 + body_size], data[76:92]
+        stored, token = data[136 : 136 + body_size], data[100:116]
         body = ormsgpack.unpackb(unmasked(stored, token) if data[3] & 0x80 else stored)
         payloads = payloads_by_the_page(body, data[len(data) - area_size :])
         for block, (salt, kept) in zip(blocks_by_the_page(body), payloads, strict=True):
@@ -278,7 +282,7 @@ def test_every_flipped_bit_of_a_record_is_found() -> None:
 
 def names_by_the_page(root: Path) -> dict[str, Path]:
     tenant, session = name_by_the_page(TENANT), SESSION.hex()
-    folder = root / "sessions" / name_by_the_page(TENANT, session)
+    folder = root / "sessions" / tenant / session
     return {
         "log": folder / "journal.log",
         "blob": folder / "blobs" / VECTORS["blob"]["name"],
@@ -326,9 +330,10 @@ def test_the_file_store_makes_the_files_of_the_page(tmp_path: Path) -> None:
 
 
 def test_names_and_buckets_are_those_of_the_page() -> None:
-    session, key = name_by_the_page(TENANT, SESSION.hex()), name_by_the_page(TENANT, KEY)
+    session, key = name_by_the_page(TENANT) + SESSION.hex(), name_by_the_page(TENANT, KEY)
+    entry = name_by_the_page(TENANT, SESSION.hex())
     paths = {str(path) for path in names_by_the_page(Path()).values()}
-    buckets = {f"locks/{zlib.crc32(name.encode()) % 1024:03x}" for name in (session, key)}
+    buckets = {f"locks/{zlib.crc32(name.encode()) % 1024:03x}" for name in (session, key, entry)}
     assert set(VECTORS["paths"]) == paths | buckets | {"locks/notes"}
 
 

@@ -17,21 +17,29 @@ from stepwell.journal.events import (
     Barrier,
     BlockRef,
     Created,
+    Deleted,
     Ended,
     Entry,
     Event,
     Expired,
+    Extended,
+    Extending,
     Indexed,
     InvocationCreated,
     Leased,
     Payload,
     Place,
     Purged,
+    Redacted,
     StepPut,
+    Trimmed,
+    Undeleted,
+    Why,
 )
 from stepwell.journal.index import RUN_MAX_ENTRIES, Index, Lookup
 from stepwell.journal.index import Created as At
 from stepwell.journal.record import (
+    HEADER_SIZE,
     Facts,
     Record,
     Sealed,
@@ -53,6 +61,8 @@ ATTRIBUTES = Attributes(bytes(range(16)), 1, 1, "key", None, {"a": "b"}, {"t": "
 ids = st.binary(min_size=16, max_size=16)
 times = st.integers(0, 2**62)
 texts = st.text(max_size=30)
+whys = st.builds(Why, texts, texts)
+places = st.builds(Place, st.integers(0, 2**31), st.integers(0, 255))
 maps = st.dictionaries(texts, texts, max_size=4)
 attributes = st.builds(
     Attributes,
@@ -86,7 +96,17 @@ events = st.one_of(
     st.builds(Ended, attributes),
     st.builds(Leased, st.integers(1, 2**31)),
     st.sampled_from([Expired(), Purged(), Barrier()]),
+    st.builds(Purged, whys),
+    st.builds(Deleted, attributes, times, whys),
+    st.builds(Undeleted, attributes, whys),
+    st.builds(Redacted, places, ids, ids, st.integers(0, 2**31), whys),
+    st.builds(Trimmed, attributes, st.integers(1, 2**31), whys),
+    st.builds(Extending, times),
+    st.builds(Extended, attributes, times, whys),
 )
+
+
+FACTS = Facts(Status.ACTIVE, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 
 
 def sealed(entries: list[Entry], slot: int = 0, prev: bytes = bytes(16), facts: Facts | None = None) -> Sealed:
@@ -97,7 +117,7 @@ def sealed(entries: list[Entry], slot: int = 0, prev: bytes = bytes(16), facts: 
         writer=entries[0].writer,
         token=entries[0].token,
         prev=prev,
-        facts=facts or Facts(Status.ACTIVE, 0, 0, 0, 1, 2, 3, 4, 5, 6),
+        facts=facts or FACTS,
         entries=entries,
     )
 
@@ -108,7 +128,7 @@ def test_what_is_sealed_is_what_is_opened(entries: list[Entry]) -> None:
     record = open_record(data, JOURNAL)
     assert list(record.entries) == entries
     assert (record.digest, record.token, record.size) == (digest, entries[0].token, len(data))
-    assert record.facts == Facts(Status.ACTIVE, 0, 0, 0, 1, 2, 3, 4, 5, 6)
+    assert record.facts == FACTS
 
 
 def a_step(text: bytes = b"hello", step: bytes = b"s" * 16, invocation: bytes = b"i" * 16) -> StepPut:
@@ -185,7 +205,7 @@ def reseal(data: bytes, body: bytes) -> bytes:
     import zlib
     from hashlib import sha256
 
-    fields = bytearray(data[:108])
+    fields = bytearray(data[: HEADER_SIZE - 4])
     struct.pack_into(">I", fields, 4, len(body))
     covered = bytes(fields) + struct.pack(">I", zlib.crc32(fields)) + body
     return covered + sha256(JOURNAL + covered).digest()[:16]
@@ -227,7 +247,7 @@ def test_the_fold_of_what_was_written_is_what_the_writer_had() -> None:
     for record in history.records[1:]:
         state.advance(record)
     assert state.facts == history.state.facts
-    assert state.facts == Facts(Status.ENDED, 0, 0, 4, 1004, 0, 0, 1, 1, 1)
+    assert state.facts == Facts(Status.ENDED, 0, 0, 4, 1004, 0, 0, 1, 1, 1, 0, 0, 0, 0)
     assert (state.slot, state.digest) == (4, history.state.digest)
 
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from stepwell import AlreadyExists, Client, NotFound, OutcomeUnknown, SessionEnded, Throttled
+from stepwell import (
+    AlreadyExists,
+    Client,
+    Limits,
+    NotFound,
+    OutcomeUnknown,
+    SessionEnded,
+    SessionExpired,
+    Throttled,
+)
 from stepwell.ids import uuid_text
 from tests.unit.worlds import LOST_REPLY, LOST_REQUEST, THROTTLED, Fate, World, fresh_uuid
 
@@ -69,6 +80,20 @@ def test_absence_is_answered_only_once_the_slot_is_taken(world: World) -> None:
     assert world.store.records()[late.slot].data != late.record
     assert texts(world.client(), session) == []
     assert world.client().resolve(unknown.value.token).outcome == "absent"
+
+
+def test_grounds_of_a_refusal_that_are_in_doubt_are_never_called_committed(world: World) -> None:
+    client = world.client(Limits(idle_timeout=timedelta(hours=1)))
+    session = client.create_session().session_id
+    world.clock.pass_seconds(2 * HOUR)
+    world.store.always = LOST_REPLY
+    with pytest.raises(OutcomeUnknown) as unknown:
+        client.update_session(session, {"too": "late"})
+    world.store.always = Fate()
+
+    assert world.client().resolve(unknown.value.token).outcome == "absent"
+    with pytest.raises(SessionExpired):
+        client.update_session(session, {"too": "late"})
 
 
 def test_the_next_write_settles_the_one_before_it(world: World) -> None:
@@ -242,7 +267,7 @@ def test_the_loser_of_a_race_for_a_key_leaves_nothing_behind(world: World) -> No
 
 
 def open_id(world: World, number: int) -> str:
-    return uuid_text(world.store.journals()[number].session)
+    return uuid_text(world.store.all_journals()[number].session)
 
 
 def test_after_an_acknowledged_end_no_late_write_slips_in(world: World) -> None:

@@ -19,7 +19,7 @@ from stepwell.io.aio import AsyncioTasks
 from stepwell.io.blocking import BlockingTasks
 from stepwell.io.ports import Ports
 from stepwell.journal.events import Barrier, Entry
-from stepwell.journal.record import Record, identity, open_record, seal
+from stepwell.journal.record import HEADER_SIZE, Record, identity, open_record, seal
 from stepwell.stores.base import JournalId, SlotTaken
 from stepwell.stores.memory import MemoryStore
 
@@ -111,19 +111,19 @@ class UnluckyStore(MemoryStore):
         """Everything is reclaimed."""
         self._journals.clear()
 
-    def journals(self) -> list[JournalId]:
+    def all_journals(self) -> list[JournalId]:
         """The journals, in the order of their creation."""
         return list(self._journals)
 
     def raw_records(self, number: int = 0) -> list[bytes]:
         """The records of a journal as they are stored."""
-        return self._journals[self.journals()[number]]
+        return self._journals[self.all_journals()[number]]
 
     def add_newer_event(self) -> None:
         """Append to the first journal an event that only a newer version understands."""
         last = self.records()[-1]
         code, newer = ormsgpack.packb([[9, None, None]]), ormsgpack.packb([[40, None, None]])
-        journal = self.journals()[0]
+        journal = self.all_journals()[0]
         whose = identity(journal.tenant, journal.session)
         plain = seal(
             journal=whose,
@@ -135,15 +135,15 @@ class UnluckyStore(MemoryStore):
             facts=last.facts,
             entries=[Entry(Barrier(), bytes(8), bytes(range(16)))],
         ).data
-        fields = bytearray(plain[:108])
+        fields = bytearray(plain[: HEADER_SIZE - 4])
         struct.pack_into(">I", fields, 4, len(newer))
-        assert plain[112 : 112 + len(code)] == code
+        assert plain[HEADER_SIZE : HEADER_SIZE + len(code)] == code
         covered = bytes(fields) + struct.pack(">I", zlib.crc32(fields)) + newer
         self._journals[journal].append(covered + sha256(whose + covered).digest()[:16])
 
     def records(self, number: int = 0) -> list[Record]:
         """The records of a journal, decoded."""
-        journal = self.journals()[number]
+        journal = self.all_journals()[number]
         whose = identity(journal.tenant, journal.session)
         return [open_record(data, whose) for data in self._journals[journal]]
 
