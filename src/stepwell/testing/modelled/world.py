@@ -128,8 +128,8 @@ class World:
         """Make a call that writes, compare, and let the reference follow.
 
         *refused* says why it should be, at a time; *happened* tells the reference, which is given the call's result and
-        its time; *found* reads that result where its caller was not given it, from the session of this id. What was cut short
-        is finished by `resolve`, or *taken_back*.
+        its time; *found* reads that result where its caller was not given it, from the session of this id. What was cut
+        short is finished by `resolve`, or *taken_back*.
         """
         self.calls += 1
         store = who.connection.store
