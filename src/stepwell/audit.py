@@ -13,14 +13,26 @@ from typing import NamedTuple, cast
 
 import ormsgpack
 
+from stepwell.errors import CorruptJournal
 from stepwell.ids import uuid_text
-from stepwell.journal.events import Deleted, Event, Extended, Place, Purged, Redacted, Trimmed, Undeleted, Why
-from stepwell.journal.record import Record
+from stepwell.journal.events import (
+    Deleted,
+    Event,
+    Extended,
+    Place,
+    Purged,
+    Redacted,
+    Trimmed,
+    Undeleted,
+    Why,
+    why_of,
+)
+from stepwell.lane import Lane
 from stepwell.models import AuditedOperation, AuditRecord
 from stepwell.stores.base import JournalStore, ListingEntry
 from stepwell.views import moment, position
 
-AT_ONCE = 100
+AT_ONCE = 1000
 _TIME_SIZE, _DIGEST_SIZE = 7, 4
 
 
@@ -46,31 +58,49 @@ class Audit:
         """Write the audit record of an event, if it is of a kind that has one."""
         told = _told(event)
         if told is not None:
-            data = [told.operation, session, time, *place, *told.why, *told[2:]]
+            data = [told.operation, session, time, *place, told.why.reason, told.why.approver, *told[2:]]
             await self._store.put_entry(
                 self._listing, ListingEntry(_id(session, place, time), 0, ormsgpack.packb(data))
             )
 
-    async def note_all(self, session: bytes, record: Record) -> None:
-        """Write the audit records of all events of a record."""
-        for at, entry in enumerate(record.entries):
-            if entry is not None:
-                await self.note(session, entry.event, Place(record.slot, at), record.time)
-
     async def records(self, session: bytes | None) -> AsyncGenerator[AuditRecord]:
-        """Those of one session or of all, the newest first."""
+        """Those of one session or of all, the newest first.
+
+        Raises:
+            CorruptJournal: some are damaged; after all others.
+        """
         before: bytes | None = None
+        damaged = 0
         while entries := await self._store.entries(self._listing, before, AT_ONCE):
             for entry in entries:
-                record, of = _record(entry)
+                try:
+                    record, of = _record(entry)
+                except (ValueError, TypeError, OverflowError):
+                    damaged += 1
+                    continue
                 if session in (None, of):
                     yield record
             before = entries[-1].session
+        if damaged:
+            raise CorruptJournal(f"{damaged} audit records are damaged, and were left out")
 
 
-def is_audited(event: Event) -> bool:
-    """Whether an event has an audit record."""
-    return _told(event) is not None
+async def audited(lane: Lane, slot: int, least: int) -> AsyncGenerator[tuple[Event, Place, int]]:
+    """The events that have audit records, with their places and times: from that in *slot* down to behind *least*.
+
+    It ends where the journal was removed.
+    """
+    while slot > least:
+        earlier = 0
+        for record in await lane.read(slot, slot):
+            for at, entry in reversed(list(enumerate(record.entries))):
+                why = None if entry is None else why_of(entry.event)
+                if entry is None or why is None:
+                    continue
+                yield entry.event, Place(slot, at), record.time
+                if why.earlier < slot:  # others name one in the same record
+                    earlier = why.earlier
+        slot = earlier
 
 
 def _id(session: bytes, place: Place, time: int) -> bytes:
@@ -81,17 +111,17 @@ def _id(session: bytes, place: Place, time: int) -> bytes:
 
 def _told(event: Event) -> _Told | None:
     match event:
-        case Deleted(_, purge_after, why):
-            return _Told("delete", why, until=purge_after)
-        case Undeleted(_, why):
+        case Deleted(purge_after=until, why=why):
+            return _Told("delete", why, until=until)
+        case Undeleted(why=why):
             return _Told("undelete", why)
-        case Purged(why) if why is not None:
+        case Purged(why=why) if why is not None:
             return _Told("purge", why)
-        case Redacted(_, invocation, step, _, why):
+        case Redacted(invocation=invocation, step=step, why=why):
             return _Told("redact", why, invocation=invocation, step=step)
-        case Trimmed(_, base, why):
+        case Trimmed(base=base, why=why):
             return _Told("trim", why, before=base)
-        case Extended(_, until, why):
+        case Extended(until=until, why=why):
             return _Told("extend_retention", why, until=until)
         case _:
             return None

@@ -7,9 +7,9 @@ from dataclasses import replace
 from stepwell.codecs.content import blob_names
 from stepwell.io.ports import Ports
 from stepwell.journal.decide import Append, Caller
-from stepwell.journal.events import Event, InvocationCreated, StepPut
-from stepwell.journal.record import TOKEN_SIZE
-from stepwell.lane import BATCH_MAX_BYTES, BATCH_MAX_EVENTS, Intent, Lane, Settled
+from stepwell.journal.events import Copied, Event, InvocationCreated, Payload, StepPut
+from stepwell.journal.record import ERASED, SALT_SIZE, TOKEN_SIZE
+from stepwell.lane import BATCH_MAX_BYTES, BATCH_MAX_EVENTS, NO_CALL, Intent, Lane, Settled
 from stepwell.reader import BLOBS_AT_ONCE
 from stepwell.stores.base import JournalId, JournalStore
 from stepwell.view import Instant, instant, while_fresh
@@ -26,9 +26,8 @@ class Copy:
         self._ports = ports
         self._source = source
         self._target = target
-        self._caller = caller
+        self._caller = caller._replace(begins=True)
         self._known: set[bytes] = set()
-        self._settled: Settled | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -63,18 +62,19 @@ class Copy:
         self._tokens.append(token)
         self._weight += size
 
-    async def finish(self) -> Settled | None:
-        """Append what is left; the last that was appended, None if there was nothing."""
-        if self._events:
-            await self._append()
-        return self._settled
+    async def finish(self) -> Settled:
+        """Append what is left, and that it is whole."""
+        self._events.append(Copied())
+        self._tokens.append(NO_CALL)
+        return await self._append()
 
-    async def _append(self) -> None:
+    async def _append(self) -> Settled:
         wanted = Append(tuple(self._events), tuple(self._tokens))
         whole = while_fresh(lambda state, now: wanted, self._began, self._ports, self._store)
         token = self._ports.random(TOKEN_SIZE)
-        self._settled = await self._target.submit(Intent(self._caller, token, whole, 0, len(self._events)))
+        settled = await self._target.submit(Intent(self._caller, token, whole, 0, len(self._events)))
         self._begin()
+        return settled
 
 
 def timed(event: Event, time: int) -> InvocationCreated | StepPut | None:
@@ -86,6 +86,12 @@ def timed(event: Event, time: int) -> InvocationCreated | StepPut | None:
             return replace(event, created_at=time) if event.created_at is None else event
         case _:
             return None
+
+
+def erased(step: StepPut) -> StepPut:
+    """A step that was redacted, whether or not its payloads were erased in time."""
+    payloads = [Payload(ERASED * SALT_SIZE, ERASED * len(payload.stored)) for payload in step.payloads]
+    return step._replace(payloads=tuple(payloads))
 
 
 def _weight(event: InvocationCreated | StepPut) -> int:

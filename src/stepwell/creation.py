@@ -1,7 +1,7 @@
 """Beginning a session: slot 0, its history if it is a fork, its key, its listing entry, in this order.
 
-Nobody finds a session before it is whole: its id is known to its creator alone, and its key and its entry come last.
-What fails on the way purges it again. A key is an entry in the store's key index, replaced only by comparison, and
+Nobody finds a session before it is whole: a fork is BEGUN until its history is, and key and entry come last. What fails
+on the way purges it again. A key is an entry in the store's key index, replaced only by comparison, and
 only where it names nothing or a session that is gone.
 """
 
@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from math import ceil
+from typing import NamedTuple
 
 from stepwell.errors import AlreadyExists, Conflict, NotFound, OutcomeUnknown, StepwellError, Unavailable
 from stepwell.ids import uuid_text
 from stepwell.io.ports import Ports
 from stepwell.journal import decide
 from stepwell.journal.decide import Append, Caller, Decide
-from stepwell.journal.events import Attributes, Created
+from stepwell.journal.events import Attributes, Copied, Created
 from stepwell.journal.index import Lookup
-from stepwell.journal.record import TOKEN_SIZE, WRITER_SIZE
-from stepwell.journal.state import SessionState, blank
+from stepwell.journal.record import TOKEN_SIZE, WRITER_SIZE, Status
+from stepwell.journal.state import SessionState, blank, events
 from stepwell.lane import Intent, Lane, Settled
 from stepwell.lanes import Lanes
 from stepwell.limits import Limits
@@ -73,13 +74,13 @@ class Creation:
             take_back: Decide = decide.purge
             try:
                 settled = await fill(lane) or settled
-                take_back = decide.purge_unchanged(settled.tail.slot)  # whoever finds its key may write to it
-                await self._claim(attributes, former)
+                take_back = decide.purge_unchanged(settled.places[-1].slot)  # whoever finds its key may write to it
+                await self._claim(attributes.session, attributes.key, former)
                 await self._store.put_entry(self._tenant, listing_entry(settled.facts, attributes, settled.time))
                 if instant(self._ports, self._store).seconds_since(began) >= VIEW_MAX_SECONDS:
                     await self._make_sure(lane)
             except BaseException as error:
-                await self._abandon(lane, caller, token, take_back)
+                await self._abandon(lane, token, take_back)
                 if isinstance(error, OutcomeUnknown):
                     raise Unavailable("the session was begun and taken back again: try again") from error
                 raise
@@ -91,32 +92,51 @@ class Creation:
         return Created(attributes, 0 if idle is None else ceil(idle.total_seconds()), expires_at)
 
     async def finish(self, lane: Lane) -> bool:
-        """Go on where an unknown outcome of slot 0 stopped; False if the session is not to be, for its key is taken."""
+        """Go on where a creation was interrupted; whether the session is there.
 
-        def question(state: SessionState, now: int) -> tuple[Attributes, ListingEntry] | decide.Refuse | Lookup:
-            if refusal := decide.visible(state.facts, now):
+        It is not to be if its history is not whole, or if its key is taken and nobody wrote to it.
+        """
+
+        def question(state: SessionState, now: int) -> _Begun | decide.Refuse | Lookup:
+            if refusal := decide.visible(state.facts, now, begun_too=True):
                 return refusal
             if state.attributes is None:
                 return Lookup((state.facts.attributes_slot,))
-            return state.attributes, listing_entry(state.facts, state.attributes, now)
+            if state.slot and state.attributes.origin and state.slot not in state.evidence:
+                return Lookup((state.slot,))
+            whole = state.facts.status is not Status.BEGUN
+            entry = listing_entry(state.facts, state.attributes, now)
+            return _Begun(state.attributes.key, state.slot, entry, whole=whole, untouched=_is_untouched(state))
 
+        session = lane.journal.session
         try:
-            attributes, entry = await lane.ask(question)
-            if attributes.origin and not await self._store.get_entry(self._tenant, attributes.session):
-                await self._purge(lane, Caller(bytes(WRITER_SIZE)))  # nobody can say how much of the origin was copied
-                return False
-            key = attributes.key
-            former = None if key is None else await self.free_key(key, besides=attributes.session)
-            await self._claim(attributes, former)
+            begun = await lane.ask(question)
         except NotFound:  # taken back once, or deleted since: then it was listed
-            return await self._store.get_entry(self._tenant, lane.journal.session) is not None
-        except Conflict:
-            await self._purge(lane, Caller(bytes(WRITER_SIZE)))
+            return await self._store.get_entry(self._tenant, session) is not None
+        if not begun.whole:
+            await self._take_back(lane, decide.purge)
             return False
-        if await self._store.get_entry(self._tenant, attributes.session) is None:
-            await self._store.put_entry(self._tenant, entry)
+        try:
+            former = None if begun.key is None else await self.free_key(begun.key, besides=session)
+            await self._claim(session, begun.key, former)
+        except Conflict:
+            if begun.untouched and await self._take_back(lane, decide.purge_unchanged(begun.slot)):
+                return False
+        if await self._store.get_entry(self._tenant, session) is None:
+            await self._store.put_entry(self._tenant, begun.entry)
             await self._make_sure(lane)
         return True
+
+    async def _take_back(self, lane: Lane, wanted: Decide) -> bool:
+        """Purge a session that is not to be; False if somebody wrote to it."""
+        caller = Caller(bytes(WRITER_SIZE), hidden_too=True, begins=True)
+        try:
+            taken = bool((await lane.submit(Intent(caller, self._ports.random(TOKEN_SIZE), wanted, 0))).events)
+        except NotFound:
+            return True  # by somebody else
+        if taken:
+            await self._listing.hide(lane.journal.session)
+        return taken
 
     async def _make_sure(self, lane: Lane) -> None:
         """Take a slot: whoever found the session unlisted, and is about to take it back, has to look again.
@@ -169,22 +189,19 @@ class Creation:
             )
         raise _taken(session)
 
-    async def _claim(self, attributes: Attributes, former: bytes | None) -> None:
-        if attributes.key is None or former == attributes.session:
+    async def _claim(self, session: bytes, key: str | None, former: bytes | None) -> None:
+        if key is None or former == session:
             return
-        held = await self._store.swap_key(self._tenant, attributes.key, attributes.session, expected=former)
-        if held not in (former, attributes.session):
+        held = await self._store.swap_key(self._tenant, key, session, expected=former)
+        if held not in (former, session):
             raise _taken(held)
 
-    async def _abandon(self, lane: Lane, caller: Caller, token: bytes, take_back: Decide) -> None:
+    async def _abandon(self, lane: Lane, token: bytes, wanted: Decide) -> None:
         """Purge a session that did not come to be; if that fails, or somebody uses it, nobody can say so."""
+        failed: StepwellError | None = None
         try:
-            if (await lane.submit(Intent(caller, self._ports.random(TOKEN_SIZE), take_back, 0))).events:
-                await self._listing.hide(lane.journal.session)
+            if await self._take_back(lane, wanted):
                 return
-            failed: StepwellError | None = None
-        except NotFound:
-            return  # it was taken back by somebody else
         except StepwellError as error:
             failed = error
         raise OutcomeUnknown(
@@ -193,9 +210,21 @@ class Creation:
             session_id=uuid_text(lane.journal.session),
         ) from failed
 
-    async def _purge(self, lane: Lane, caller: Caller) -> None:
-        await lane.submit(Intent(caller, self._ports.random(TOKEN_SIZE), decide.purge, 0))
-        await self._listing.hide(lane.journal.session)
+
+class _Begun(NamedTuple):
+    """A session that was begun: its key, its last slot, and what lists are to show of it."""
+
+    key: str | None
+    slot: int
+    entry: ListingEntry
+    whole: bool
+    untouched: bool
+    """Whether nothing lies behind what it began with."""
+
+
+def _is_untouched(state: SessionState) -> bool:
+    last = state.evidence.get(state.slot)
+    return state.slot == 0 or (last is not None and any(isinstance(event, Copied) for event in events(last)))
 
 
 def _taken(holder: bytes | None) -> AlreadyExists:

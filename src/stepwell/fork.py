@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
-from stepwell.copying import Copy, timed
+from stepwell.audit import audited
+from stepwell.copying import Copy, erased, timed
 from stepwell.errors import CorruptJournal, NotFound, Unavailable
 from stepwell.io.ports import Ports
 from stepwell.journal.decide import Caller, find_step, is_redacted
-from stepwell.journal.events import Attributes, InvocationCreated, Place, StepPut
+from stepwell.journal.events import Attributes, InvocationCreated, Place, Redacted, StepPut
 from stepwell.journal.index import Lookup
 from stepwell.journal.record import Record
 from stepwell.journal.state import SessionState, check_behind
@@ -31,6 +32,7 @@ class Forker:
         self._origin = origin
         self._head = head
         self._last = at or Place(head.slot, len(head.entries))
+        self._redacted: set[Place] = set()
         check_behind(self._last, head.slot)
         if self._last.slot < head.facts.base:
             raise NotFound("the history before this position was trimmed away: fork at a later one")
@@ -45,17 +47,30 @@ class Forker:
         origin = (theirs.session, *self._last)
         return replace(theirs, session=session, created_at=now, updated_at=now, key=key, origin=origin)
 
-    async def copy(self, target: Lane, caller: Caller) -> Settled | None:
-        """Append the history, in records as large as they may be; None if there is none."""
+    async def copy(self, target: Lane, caller: Caller) -> Settled:
+        """Append the history, in records as large as they may be.
+
+        Raises:
+            Unavailable: some of it was redacted meanwhile.
+        """
+        self._redacted = await self._redactions(self._head.facts.audited_slot, 0)
         copy = Copy(self._store, self._ports, self._origin.journal, target, caller)
         async for event, token in self._history():
             try:
                 await copy.add(event, token)
             except CorruptJournal as error:
                 if await self._was_redacted(event):
-                    raise Unavailable("a step was redacted while it was copied: fork again") from error
+                    raise _redacted_meanwhile() from error
                 raise
-        return await copy.finish()
+        settled = await copy.finish()
+        slot = (await self._origin.head()).facts.audited_slot
+        if await self._redactions(slot, self._head.facts.audited_slot):
+            raise _redacted_meanwhile()
+        return settled
+
+    async def _redactions(self, slot: int, least: int) -> set[Place]:
+        """The steps that were redacted, or are to be, by the events from *slot* down to behind *least*."""
+        return {event.place async for event, _, _ in audited(self._origin, slot, least) if isinstance(event, Redacted)}
 
     async def _history(self) -> AsyncIterator[tuple[InvocationCreated | StepPut, bytes]]:
         """The events that a copy holds, with their tokens."""
@@ -84,6 +99,8 @@ class Forker:
                 and Place(record.slot, at) <= self._last
                 and (event := timed(entry.event, record.time))
             ):
+                if isinstance(event, StepPut) and Place(record.slot, at) in self._redacted:
+                    event = erased(event)
                 yield event, entry.token
 
     async def _was_redacted(self, event: InvocationCreated | StepPut) -> bool:
@@ -96,3 +113,7 @@ class Forker:
             return found if isinstance(found, Lookup) else found is not None and is_redacted(found[1])
 
         return await self._origin.ask(question)
+
+
+def _redacted_meanwhile() -> Unavailable:
+    return Unavailable("a step was redacted while it was copied: fork again")

@@ -17,15 +17,25 @@ from typing import Any
 
 import ormsgpack
 
-from stepwell.audit import Audit, is_audited
+from stepwell.audit import Audit, audited
 from stepwell.codecs.content import blob_names
-from stepwell.errors import CorruptJournal, NotFound, NotSupported, OutcomeUnknown, StaleStore, Unavailable
+from stepwell.creation import Creation
+from stepwell.errors import (
+    CorruptJournal,
+    NotFound,
+    NotSupported,
+    OutcomeUnknown,
+    PermissionDenied,
+    StaleStore,
+    StepwellError,
+    Unavailable,
+)
 from stepwell.io.ports import Ports
 from stepwell.journal import decide
 from stepwell.journal.decide import Caller, Decide
 from stepwell.journal.events import Place, Redacted, StepPut
 from stepwell.journal.index import Lookup
-from stepwell.journal.record import TOKEN_SIZE, WRITER_SIZE, Record, Status, identity, open_record, slot_of
+from stepwell.journal.record import TOKEN_SIZE, WRITER_SIZE, Record, Status
 from stepwell.journal.state import SessionState
 from stepwell.lane import Intent, Lane
 from stepwell.lanes import Lanes
@@ -39,6 +49,8 @@ from stepwell.views import listing_version
 RECLAIM_SECONDS = 24 * 3600
 """How long what nobody can reach is kept after it was first seen so: four times a view's age."""
 SESSIONS_AT_ONCE = 500
+FAILURES_MAX = 3
+"""A run ends when so many sessions could not be dealt with: the store itself may be out of order."""
 _MICROSECONDS = 1_000_000
 
 
@@ -55,9 +67,7 @@ class _Marks:
     unlisted: tuple[int, int] = (-1, 0)
     """The head's slot, and when it was seen without an entry in the list of sessions."""
     told: int = 0
-    """The slot of the latest event that deletes, trims or the like, when its audit record was made sure of."""
-    redacted: int = 0
-    """The slot up to which redactions are known to be finished."""
+    """The slot up to which audit records and redactions are known to be complete."""
     scanned: tuple[int, bytes] = (-1, b"")
     """The head's slot and the digest of the blobs' names when no blob was left over."""
     blobs: dict[str, int] = field(default_factory=dict[str, int])
@@ -71,8 +81,8 @@ class _Marks:
         """What `pack` made; no marks where it is damaged: they are found again."""
         try:
             members: list[Any] = ormsgpack.unpackb(data)
-            purged, stray, trimmed, removed, unlisted, told, redacted, scanned, blobs = members
-            return cls(purged, stray, tuple(trimmed), removed, tuple(unlisted), told, redacted, tuple(scanned), blobs)
+            purged, stray, trimmed, removed, unlisted, told, scanned, blobs = members
+            return cls(purged, stray, tuple(trimmed), removed, tuple(unlisted), told, tuple(scanned), blobs)
         except (ValueError, TypeError):
             return cls()
 
@@ -89,6 +99,7 @@ class Collector:
         listing: Listing,
         audit: Audit,
         removal: Removal,
+        creation: Creation,
         tenant: str,
     ) -> None:
         self._store = store
@@ -98,18 +109,20 @@ class Collector:
         self._listing = listing
         self._audit = audit
         self._removal = removal
+        self._creation = creation
         self._tenant = tenant
         self._list = f"~reclaim/{tenant}"
 
     async def run(self, *, dry_run: bool, on_progress: Callable[[int], None] | None) -> GcReport:
         """See `AsyncClient.gc`."""
         self._dry = dry_run
+        self._failed: list[StepwellError] = []
         self._count = dict.fromkeys([name for name in GcReport.model_fields if name not in ("dry_run", "sessions")], 0)
         seen: set[bytes] = set()
         after: bytes | None = None
         while sessions := await self._store.journals(self._tenant, after, SESSIONS_AT_ONCE):
             for session in sessions:
-                await self._one(session)
+                await self._tried(session)
                 seen.add(session)
                 if on_progress:
                     on_progress(len(seen))
@@ -117,7 +130,18 @@ class Collector:
         if not dry_run:
             for listing in (self._tenant, self._list):
                 await self._sweep(listing, seen)
+        if self._failed:
+            raise self._failed[0]
         return GcReport(dry_run=dry_run, sessions=len(seen), **self._count)
+
+    async def _tried(self, session: bytes) -> None:
+        """Go on with the others where one session fails, and fail in the end; at once where several do."""
+        try:
+            await self._one(session)
+        except (PermissionDenied, Unavailable) as error:
+            self._failed.append(error)
+            if len(self._failed) == FAILURES_MAX:
+                raise
 
     async def _one(self, session: bytes) -> None:
         found = await self._store.get_entry(self._list, session)
@@ -155,11 +179,10 @@ class Collector:
             head = await lane.head()
         if head.facts.status is Status.PURGED:
             await self._hide(lane)
-            await self._make_told(lane, head.slot, marks)
+            await self._draw_consequences(lane, head, marks)
             marks.purged = marks.purged or self._now()
             return await self._reclaim(lane, marks.purged, head)
-        await self._make_told(lane, head.facts.attributes_slot, marks)
-        await self._finish_redactions(lane, head, marks)
+        await self._draw_consequences(lane, head, marks)
         await self._trim(lane, head, marks)
         await self._blobs(lane, head, marks)
         await self._list_or_take_back(lane, head, marks)
@@ -177,10 +200,8 @@ class Collector:
         self._count["reclaimed"] += 1
         if self._dry:
             return False
-        if head is not None:
-            await self._audit_below(lane, head.slot + 1)
-            if head.slot:  # a purge in slot 0 is the barrier against a session that never was
-                await self._free_key(lane)
+        if head is not None and head.slot:  # a purge in slot 0 is the barrier against a session that never was
+            await self._free_key(lane)
         await self._store.remove(lane.journal)
         await self._store.remove_entry(self._tenant, lane.journal.session)
         await self._store.remove_entry(self._list, lane.journal.session)
@@ -208,7 +229,7 @@ class Collector:
             await self._listing.hide(lane.journal.session)
 
     async def _list_or_take_back(self, lane: Lane, head: Record, marks: _Marks) -> None:
-        """A session that is in no list was never acknowledged; one that was used all the same is listed again.
+        """List a session that is in no list, or take it back if it is not to be; bring an entry up to date.
 
         An entry that is older than the head was left so by a call that was interrupted.
         """
@@ -225,20 +246,9 @@ class Collector:
         elif self._is_old(marked):
             self._count["finished"] += 1
             if not self._dry:
-                if head.slot == 0 or await self._is_copy(lane):
-                    await self._write(lane, decide.purge_unchanged(head.slot))
-                else:
-                    await self._listing.renew(session)
+                await self._creation.finish(lane)
             return
         self._count["pending"] += 1
-
-    async def _is_copy(self, lane: Lane) -> bool:
-        def question(state: SessionState, now: int) -> bool | Lookup:
-            if state.attributes is None:
-                return Lookup((state.facts.attributes_slot,))
-            return state.attributes.origin is not None
-
-        return await lane.ask(question)
 
     async def _sweep(self, listing: str, seen: set[bytes]) -> None:
         """Remove entries of sessions of which nothing is stored."""
@@ -254,35 +264,30 @@ class Collector:
 
     # Parts of sessions
 
-    async def _make_told(self, lane: Lane, slot: int, marks: _Marks) -> None:
-        """Write the audit record of the latest operation, which may have been interrupted before it did."""
-        if slot <= marks.told or self._dry:
-            return
-        for record in await lane.read(slot, slot):
-            if any(entry is not None and is_audited(entry.event) for entry in record.entries):
-                await self._audit.note_all(lane.journal.session, record)
-                marks.told = slot
+    async def _draw_consequences(self, lane: Lane, head: Record, marks: _Marks) -> None:
+        """Note what was not noted, and erase what was not erased, where a call was interrupted."""
+        latest = head.facts.audited_slot
+        gone = head.facts.status is Status.PURGED
+        try:
+            async for event, place, time in audited(lane, latest, marks.told):
+                if isinstance(event, Redacted) and not gone:
+                    await self._finish_redaction(lane, event.place, head)
+                if not self._dry:
+                    await self._audit.note(lane.journal.session, event, place, time)
+        except CorruptJournal:
+            if not gone:
+                raise
+        marks.told = latest
 
-    async def _finish_redactions(self, lane: Lane, head: Record, marks: _Marks) -> None:
-        """Erase what was to be erased, where that was interrupted."""
-        slot = head.facts.redacted_slot
-        while slot > max(marks.redacted, head.facts.base - 1):
-            earlier = 0
-            for record in await lane.read(slot, slot):
-                for at, entry in enumerate(record.entries):
-                    if entry is not None and isinstance(entry.event, Redacted):
-                        await self._finish_redaction(lane, entry.event, Place(slot, at), record.time, head.facts.base)
-                        if entry.event.earlier < slot:  # others name an earlier event of the same record
-                            earlier = entry.event.earlier
-            slot = earlier
-        marks.redacted = head.facts.redacted_slot
-
-    async def _finish_redaction(self, lane: Lane, told: Redacted, place: Place, time: int, base: int) -> None:
-        if self._dry or told.place.slot < base:
-            return
-        await self._audit.note(lane.journal.session, told, place, time)
-        if await self._removal.erase(lane, told.place):
-            self._count["finished"] += 1
+    async def _finish_redaction(self, lane: Lane, place: Place, head: Record) -> None:
+        try:
+            left = not await self._removal.is_erased(lane, place)
+            self._count["finished"] += left
+            if left and not self._dry:
+                await self._removal.erase(lane, place)
+        except (CorruptJournal, StaleStore):
+            if place.slot >= head.facts.base:
+                raise  # below it, the slot is removed already
 
     async def _trim(self, lane: Lane, head: Record, marks: _Marks) -> None:
         """Remove the slots below the base."""
@@ -294,30 +299,10 @@ class Collector:
         elif self._is_old(marked):
             self._count["trimmed"] += 1
             if not self._dry:
-                await self._audit_below(lane, base)
                 await self._store.remove(lane.journal, base)
                 marks.removed, marks.trimmed = base, (0, 0)
             return
         self._count["pending"] += 1
-
-    async def _audit_below(self, lane: Lane, slot: int) -> None:
-        """Make sure of the audit records of what is about to be removed."""
-        whose = identity(*lane.journal)
-        place = 0
-        while remains := await self._store.remains(lane.journal, place):
-            for remain in remains:
-                if remain.record and not remain.fault:
-                    if slot_of(remain.record) >= slot:
-                        return
-                    await self._audit_of(lane, remain.record, whose)
-            place = remains[-1].place + 1
-
-    async def _audit_of(self, lane: Lane, stored: bytes, whose: bytes) -> None:
-        try:
-            record = open_record(stored, whose)
-        except CorruptJournal:
-            return  # what a damaged record told is lost already, and no reason to keep the others
-        await self._audit.note_all(lane.journal.session, record)
 
     async def _blobs(self, lane: Lane, head: Record, marks: _Marks) -> None:
         """Remove blobs that no record names: of puts that failed, of what was trimmed or redacted."""

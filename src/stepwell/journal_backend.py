@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -9,13 +10,22 @@ from datetime import datetime, timedelta
 
 from stepwell.audit import Audit
 from stepwell.backend import SessionFilter, StepRange, StepToPut
-from stepwell.codecs.content import INLINE_STEPS_BYTES, Encoded, blob_name, encode, same_content, split_blobs
+from stepwell.codecs.content import (
+    INLINE_STEPS_BYTES,
+    Encoded,
+    blob_name,
+    blob_names,
+    encode,
+    same_content,
+    split_blobs,
+)
 from stepwell.creation import Creation, nothing_more
 from stepwell.errors import (
     NotFound,
     NotSupported,
     OutcomeUnknown,
     SessionExpired,
+    StepwellError,
     Unavailable,
 )
 from stepwell.fork import Forker
@@ -73,6 +83,7 @@ from stepwell.views import (
     text_bytes,
 )
 
+_log = logging.getLogger(__name__)
 _SORT_KEY = struct.Struct(">Iq16s")
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -160,11 +171,16 @@ class JournalBackend:
         return found
 
     async def _mend_listing(self, session: bytes) -> None:
-        """Let lists show a session that cannot be read as deleted for a while, or not at all."""
+        """Let lists show a session that cannot be read as deleted for a while, or not at all.
+
+        One that is over by this machine's clock alone is left to lists, which look at the clock themselves.
+        """
         try:
             await self._listing.renew(session)
         except NotFound:
-            await self._listing.hide(session)
+            with self._lanes.use(session) as lane:
+                if await lane.is_gone():
+                    await self._listing.hide(session)
 
     async def _listed(self, session: bytes) -> ListingEntry:
         """What lists show of a session, hidden or not.
@@ -347,8 +363,14 @@ class JournalBackend:
         if began is not None:
             wanted = while_fresh(wanted, began, self._ports, self._store)
         weight = size + EVENT_BYTES * (1 + sum([1 + len(event.blocks) for event in events]))
-        settled = await self._submit(lane, Intent(caller, token, wanted, weight, len(events) + 1))
+        try:
+            settled = await self._submit(lane, Intent(caller, token, wanted, weight, len(events) + 1))
+        except StepwellError as error:
+            if not isinstance(error, OutcomeUnknown):
+                await self._withdraw(lane, events, token)
+            raise
         if not settled.events:
+            await self._withdraw(lane, events, token)
             return await self._steps_at(lane, settled.places)
         return self._written(session_id, invocation_id, steps, events, settled)
 
@@ -374,6 +396,14 @@ class JournalBackend:
         await self._ports.tasks.gather(calls, width=BLOBS_AT_ONCE)
         marked = iter([block.as_blob() if i in chosen else block for i, block in enumerate(flat)])
         return [[next(marked) for _ in blocks] for blocks in encoded]
+
+    async def _withdraw(self, lane: Lane, events: Sequence[StepPut], token: bytes) -> None:
+        """Remove the blobs of a call that wrote nothing. What cannot be removed now is left to `gc`."""
+        for name in [name for event in events for name in blob_names(event, token)]:
+            try:
+                await self._store.remove_blob(lane.journal, name)
+            except StepwellError as error:
+                _log.warning("a blob of session %s is left to gc: %s", uuid_text(lane.journal.session), error)
 
     def _written(
         self,
@@ -546,7 +576,11 @@ class JournalBackend:
             invocation_id=uuid_text(invocation),
             invocation_step_id=uuid_text(step),
             blocks=blocks,
-            remains=("forks made of this session before", *self._store.copies),
+            remains=(
+                "forks made of this session before",
+                "payloads of calls that were cut off before they wrote anything, until gc removes them",
+                *self._store.copies,
+            ),
         )
 
     async def trim(self, caller: Caller, session_id: str, why: Why, *, before: Place) -> Session:
@@ -565,7 +599,15 @@ class JournalBackend:
     async def gc(self, *, dry_run: bool, on_progress: Callable[[int], None] | None) -> GcReport:
         """See `AsyncClient.gc`."""
         collector = Collector(
-            self._store, self._ports, self._lanes, self._reader, self._listing, self._audit, self._removal, self._tenant
+            self._store,
+            self._ports,
+            self._lanes,
+            self._reader,
+            self._listing,
+            self._audit,
+            self._removal,
+            self._creation,
+            self._tenant,
         )
         return await collector.run(dry_run=dry_run, on_progress=on_progress)
 

@@ -50,10 +50,13 @@ class Listing:
         await self.show(await self._read(session))
 
     async def hide(self, session: bytes) -> None:
-        """Take a session that is gone out of the lists. A failure leaves it there until it is asked for again."""
+        """Take a session that is gone out of the lists, and whatever an older call is about to put there.
+
+        A failure leaves it there until it is asked for again.
+        """
         try:
             listed = await self._store.get_entry(self._tenant, session)
-            if listed is not None and listed.data:
+            if listed is None or listed.data:
                 await self._store.put_entry(self._tenant, gone_entry(session))
         except StepwellError as error:
             _log.warning("session %s is gone, but still listed: %s", uuid_text(session), error)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from stepwell.audit import Audit
 from stepwell.codecs.content import blob_name
-from stepwell.errors import CorruptJournal, OutcomeUnknown, StaleStore, StepwellError, Unavailable
+from stepwell.errors import CorruptJournal, NotFound, OutcomeUnknown, StaleStore, StepwellError, Unavailable
 from stepwell.ids import uuid_text
 from stepwell.io.ports import Ports
 from stepwell.journal import decide
@@ -43,7 +43,9 @@ class Removal:
         Raises:
             OutcomeUnknown: it is durable, but not all of its consequences are.
         """
-        intent = Intent(caller, self._ports.random(TOKEN_SIZE), wanted, EVENT_BYTES + text_bytes({"": "".join(why)}))
+        intent = Intent(
+            caller, self._ports.random(TOKEN_SIZE), wanted, EVENT_BYTES + text_bytes({why.reason: why.approver})
+        )
         settled = await lane.submit(intent)
         try:
             for event, place in zip(settled.events, settled.places, strict=False):
@@ -95,16 +97,17 @@ class Removal:
 
     async def follow(self, lane: Lane, event: Event, place: Place, time: int) -> None:
         """Draw the consequences of an event."""
-        await self._audit.note(lane.journal.session, event, place, time)
-        match event:
-            case Redacted(at):
-                await self._erase_unless_trimmed(lane, at)
-            case Purged():
-                await self._listing.hide(lane.journal.session)
-            case _ if isinstance(event, TELLING):
-                await self._listing.renew(lane.journal.session)
-            case _:
-                pass
+        session = lane.journal.session
+        if isinstance(event, Redacted):  # first of all: what cannot be noted is erased nevertheless
+            await self._erase_unless_trimmed(lane, event.place)
+        await self._audit.note(session, event, place, time)
+        if isinstance(event, Purged):
+            await self._listing.hide(session)
+        elif isinstance(event, TELLING):
+            try:
+                await self._listing.renew(session)
+            except NotFound:
+                pass  # whoever has purged it since hides it
 
     async def _erase_unless_trimmed(self, lane: Lane, place: Place) -> None:
         try:
@@ -112,6 +115,10 @@ class Removal:
         except (CorruptJournal, StaleStore):
             if place.slot >= (await lane.head()).facts.base:
                 raise
+
+    async def is_erased(self, lane: Lane, place: Place) -> bool:
+        """Whether the payloads of the step at *place* are erased."""
+        return _erased((await self._step(lane, place))[1])
 
     async def erase(self, lane: Lane, place: Place) -> bool:
         """Erase the payloads of the step at *place*; False if they were erased before.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from stepwell.copying import Copy, timed
-from stepwell.errors import CorruptJournal
+from stepwell.copying import Copy, erased, timed
+from stepwell.errors import CorruptJournal, Unavailable
 from stepwell.io.ports import Ports
 from stepwell.journal.decide import Caller, visible
 from stepwell.journal.events import (
@@ -19,13 +19,12 @@ from stepwell.journal.events import (
     Attributes,
     Indexed,
     InvocationCreated,
-    Payload,
     Place,
     Redacted,
     StepPut,
 )
 from stepwell.journal.index import Created, Run
-from stepwell.journal.record import ERASED, SALT_SIZE, Record, StoredStep, identity, stored_steps
+from stepwell.journal.record import Record, StoredStep, identity, stored_steps
 from stepwell.lane import Lane, Settled
 from stepwell.reader import Reader
 from stepwell.remains import found_in, opened
@@ -130,8 +129,8 @@ class Salvager:
         theirs = self._survey.attributes or Attributes(old, now, now, None, None, {}, {})
         return replace(theirs, session=session, created_at=now, updated_at=now, key=key, origin=origin)
 
-    async def copy(self, target: Lane, caller: Caller, on_progress: Callable[[int], None] | None) -> Settled | None:
-        """Append what is whole; None if nothing is. *on_progress* is told the number of steps copied."""
+    async def copy(self, target: Lane, caller: Caller, on_progress: Callable[[int], None] | None) -> Settled:
+        """Append what is whole. *on_progress* is told the number of steps copied."""
         copy = Copy(self._store, self._ports, self._origin.journal, target, caller)
         latest = self._survey.latest
         assert latest is not None
@@ -154,7 +153,11 @@ class Salvager:
         return sorted(left, key=lambda item: (item[1].time, item[0]))
 
     async def _records(self, base: int) -> AsyncIterator[Record]:
-        """The chosen records, in the order of their slots."""
+        """The chosen records, in the order of their slots.
+
+        Raises:
+            Unavailable: they lie elsewhere by now, for older ones were removed.
+        """
         journal = self._origin.journal
         whose = identity(*journal)
         near: dict[int, Record] = {}
@@ -162,8 +165,9 @@ class Salvager:
             if place not in near:
                 remains = [opened(remain, whose) for remain in await self._store.remains(journal, place)]
                 near = {found.place: found.record for found in remains if found.record is not None}
-            if place in near and near[place].slot == slot:
-                yield near[place]
+            if place not in near or near[place].slot != slot:
+                raise Unavailable("the session's history was trimmed while it was salvaged: salvage it again")
+            yield near[place]
 
     async def _whole(self, record: Record) -> list[tuple[InvocationCreated | StepPut, bytes]]:
         """A record's events as a copy holds them, with their tokens, without the steps that are damaged."""
@@ -174,7 +178,7 @@ class Salvager:
             if entry is None or event is None or at in damaged:
                 continue
             if isinstance(event, StepPut) and Place(record.slot, at) in self._survey.redacted:
-                event = _erased(event)
+                event = erased(event)
             kept.append((event, entry.token))
         return kept
 
@@ -186,9 +190,3 @@ class Salvager:
         except CorruptJournal:
             return False
         return True
-
-
-def _erased(step: StepPut) -> StepPut:
-    """A step that was redacted, whether or not its payloads were erased in time."""
-    payloads = [Payload(ERASED * SALT_SIZE, ERASED * len(payload.stored)) for payload in step.payloads]
-    return step._replace(payloads=tuple(payloads))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from stepwell.errors import CorruptJournal, NotFound, StaleStore
+from stepwell.errors import CorruptJournal, NotFound, StaleStore, Unavailable
 from stepwell.ids import uuid_text
 from stepwell.io.ports import Ports
 from stepwell.journal.decide import visible
@@ -44,7 +44,7 @@ class Verifier:
 
     async def run(self, on_progress: Callable[[int], None] | None) -> Verification:
         """See `AsyncClient.verify`; *on_progress* is told the number of places looked at."""
-        latest = await self._latest()
+        latest, first = await self._latest(), await self._first()
         self._base = 0 if latest is None else latest.facts.base
         self._chain = _Chain(self._base)
         self._index = _IndexCheck(await self._runs(latest), self._base)
@@ -61,6 +61,8 @@ class Verifier:
         for slot in self._index.left():
             self._fault(f"the index run in slot {slot} is missing", slot)
         await self._read(latest)
+        if self._faults and await self._first() != first:
+            raise Unavailable("older records were removed while the session was verified: verify it again")
         if self._unnamed:
             self._faults.append(Fault(reason=f"{self._unnamed} more faults, which are not named"))
         return Verification(
@@ -85,6 +87,10 @@ class Verifier:
         if latest is not None and (refusal := visible(latest.facts, self._ports.clock.wall())):
             raise refusal.error
         return latest
+
+    async def _first(self) -> Sequence[object]:
+        """What lies first."""
+        return (await self._store.remains(self._lane.journal, 0))[:1]
 
     async def _runs(self, latest: Record | None) -> Sequence[RunRef]:
         """The index runs in use."""

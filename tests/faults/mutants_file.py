@@ -8,7 +8,7 @@ MUTANTS    by name, a context manager inside which every file store is that one
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -34,9 +34,9 @@ def _write_without_sync(self: Log, data: bytes, offset: int) -> None:
         _write(self, data, offset)
 
 
-def _overwrite_without_sync(self: Log, data: bytes, offset: int) -> None:
+def _overwrite_without_sync(self: Log, pieces: Iterable[tuple[int, bytes]]) -> None:
     with patch.object(self._folder.files, "sync_data", _nothing):
-        _overwrite(self, data, offset)
+        _overwrite(self, pieces)
 
 
 def _write_file_without(what: str, self: Folder, name: str, folder: int, data: bytes, only: str = "") -> None:

@@ -14,7 +14,6 @@ from typing import Any, TypeAlias, TypeVar
 from unittest.mock import patch
 
 from stepwell import copying, creation, gc, journal_backend, lane, reader, removal, view
-from stepwell.audit import Audit
 from stepwell.creation import Creation
 from stepwell.errors import NotFound, OutcomeUnknown, Unavailable
 from stepwell.journal import decide
@@ -182,8 +181,8 @@ async def _sure(self: Creation, lane: Lane) -> None:
 
 
 def _undying(visible: Callable[..., Refuse | None]) -> object:
-    def seen(facts: Facts, now: int, *, hidden_too: bool = False) -> Refuse | None:
-        return visible(facts._replace(purge_after=0), now, hidden_too=hidden_too)
+    def seen(facts: Facts, now: int, **kinds: bool) -> Refuse | None:
+        return visible(facts._replace(purge_after=0), now, **kinds)
 
     return seen
 
@@ -195,7 +194,7 @@ async def _unlisted(self: Listing, session: bytes) -> None:
 # Taking away
 
 
-async def _nothing_noted(self: Audit, session: bytes, record: Record) -> None:
+async def _nothing_drawn(self: gc.Collector, *rest: object) -> None:
     return None
 
 
@@ -274,7 +273,9 @@ PROTOCOL: Mapping[str, Mutant] = {
     ),
     "deleted sessions are never hidden": lambda: constant((decide, reader), "visible", _undying(decide.visible)),
     "a session that took long to begin is not made sure of": lambda: patch.object(Creation, "_make_sure", _sure),
-    "gc removes slots before it notes what they told": lambda: patch.object(Audit, "note_all", _nothing_noted),
+    "gc does not note what an interrupted call left to note": lambda: patch.object(
+        gc.Collector, "_draw_consequences", _nothing_drawn
+    ),
     "gc reclaims at once": lambda: patch.object(gc.Collector, "_is_old", _old_at_once),
     "blobs may be named however long ago they were put": lambda: constant(
         (journal_backend, copying), "while_fresh", _any_time

@@ -39,7 +39,7 @@ WHOSE = identity(TENANT, SESSION)
 RECORDS = [bytes.fromhex(record["record"]) for record in VECTORS["records"]]
 REST = (
     *("idle_seconds", "epoch", "invocations", "steps"),
-    *("purge_after", "keep_until", "redacted_slot", "trimmed_slot"),
+    *("purge_after", "keep_until", "audited_slot", "trimmed_slot"),
 )
 HEADER = ">2s BB II IIII qqq IIII qq II 8s 16s 16s"
 SESSION_ID = "0198c0de-0000-7000-8000-000000000001"

@@ -16,6 +16,7 @@ from stepwell.journal.events import (
     AttributesSet,
     Barrier,
     BlockRef,
+    Copied,
     Created,
     Deleted,
     Ended,
@@ -61,7 +62,7 @@ ATTRIBUTES = Attributes(bytes(range(16)), 1, 1, "key", None, {"a": "b"}, {"t": "
 ids = st.binary(min_size=16, max_size=16)
 times = st.integers(0, 2**62)
 texts = st.text(max_size=30)
-whys = st.builds(Why, texts, texts)
+whys = st.builds(Why, texts, texts, st.integers(0, 2**31))
 places = st.builds(Place, st.integers(0, 2**31), st.integers(0, 255))
 maps = st.dictionaries(texts, texts, max_size=4)
 attributes = st.builds(
@@ -95,11 +96,11 @@ events = st.one_of(
     st.builds(AttributesSet, attributes, st.booleans()),
     st.builds(Ended, attributes),
     st.builds(Leased, st.integers(1, 2**31)),
-    st.sampled_from([Expired(), Purged(), Barrier()]),
+    st.sampled_from([Expired(), Purged(), Barrier(), Copied()]),
     st.builds(Purged, whys),
     st.builds(Deleted, attributes, times, whys),
     st.builds(Undeleted, attributes, whys),
-    st.builds(Redacted, places, ids, ids, st.integers(0, 2**31), whys),
+    st.builds(Redacted, places, ids, ids, whys),
     st.builds(Trimmed, attributes, st.integers(1, 2**31), whys),
     st.builds(Extending, times),
     st.builds(Extended, attributes, times, whys),

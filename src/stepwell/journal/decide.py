@@ -80,26 +80,32 @@ SameContent: TypeAlias = Callable[[StepPut, StepPut], bool]
 class Caller(NamedTuple):
     """Who asks: the handle, the epoch of its lease if it has one, and the position it must not have been passed by.
 
-    *hidden_too* lets it change a session that is deleted and not yet purged.
+    *hidden_too* lets it change a session that is deleted and not yet purged, *begins* one that is not whole yet.
     """
 
     writer: bytes
     epoch: int | None = None
     if_head: Place | None = None
     hidden_too: bool = False
+    begins: bool = False
 
 
-def visible(facts: Facts, now: int, *, hidden_too: bool = False) -> Refuse | None:
+def visible(facts: Facts, now: int, *, hidden_too: bool = False, begun_too: bool = False) -> Refuse | None:
     """Refuse a session that is gone, or hidden. *now* is in microseconds since 1970, as all times here."""
-    if facts.status is Status.PURGED:
+    if facts.status is Status.PURGED or (facts.status is Status.BEGUN and not begun_too):
         return Refuse(NotFound("no such session"))
     if facts.expires_at and now >= facts.expires_at:
-        return Refuse(NotFound("no such session"), (Purged(RETENTION_ENDED),))
+        return Refuse(NotFound("no such session"), (Purged(_linked(RETENTION_ENDED, facts)),))
     if facts.purge_after and now >= facts.purge_after:
-        return Refuse(NotFound("no such session"), (Purged(PURGE_DUE),))
+        return Refuse(NotFound("no such session"), (Purged(_linked(PURGE_DUE, facts)),))
     if facts.purge_after and not hidden_too:
         return Refuse(NotFound("the session was deleted, and can be brought back for a while: undelete(session_id)"))
     return None
+
+
+def _linked(why: Why, facts: Facts) -> Why:
+    """*why*, in the chain of events that have audit records."""
+    return why._replace(earlier=facts.audited_slot)
 
 
 RETENTION_ENDED, PURGE_DUE = Why("its retention ended"), Why("it was deleted, and the time to undelete it is over")
@@ -117,7 +123,7 @@ def status_at(facts: Facts, now: int) -> Status:
 
 def admit(state: SessionState, now: int, caller: Caller) -> Refuse | None:
     """Refuse a caller that may not write to this session at all, whatever it wants to write."""
-    if gone := visible(state.facts, now, hidden_too=caller.hidden_too):
+    if gone := visible(state.facts, now, hidden_too=caller.hidden_too, begun_too=caller.begins):
         return gone
     if caller.epoch is not None and caller.epoch < state.facts.epoch:
         return Refuse(Fenced(f"lease {caller.epoch} was taken over by lease {state.facts.epoch}: stop, or lease again"))
@@ -269,14 +275,14 @@ def delete(why: Why, *, end: bool, hidden: int = 0) -> Decide:
         if status_at(state.facts, now) is Status.ACTIVE and not end and not state.facts.purge_after:
             return Refuse(Conflict("the session is ACTIVE: end it first, or delete it with end=True"))
         if not hidden:
-            return Append((Purged(why),))
+            return Append((Purged(_linked(why, state.facts)),))
         if state.attributes is None:
             return Lookup((state.facts.attributes_slot,))
         purge_after = now + hidden  # by the session's time: the caller's clock may be behind it
         if status_at(state.facts, now) is not Status.ACTIVE:
-            return Append((Deleted(state.attributes, purge_after, why),))
+            return Append((Deleted(state.attributes, purge_after, _linked(why, state.facts)),))
         ended = replace(state.attributes, updated_at=now)
-        return Append((Ended(ended), Deleted(ended, purge_after, why)))
+        return Append((Ended(ended), Deleted(ended, purge_after, _linked(why, state.facts))))
 
     return decide
 
@@ -292,7 +298,9 @@ def undelete(why: Why) -> Decide:
     def decide(state: SessionState, now: int) -> Decision:
         if state.attributes is None:
             return Lookup((state.facts.attributes_slot,))
-        return Append((Undeleted(state.attributes, why),)) if state.facts.purge_after else Done(())
+        if not state.facts.purge_after:
+            return Done(())
+        return Append((Undeleted(state.attributes, _linked(why, state.facts)),))
 
     return decide
 
@@ -310,7 +318,7 @@ def redact(invocation: bytes, step: bytes, why: Why, found_step: Callable[[StepP
         found_step(event)
         if is_redacted(event):
             return Done((place,))
-        return Append((Redacted(place, invocation, step, state.facts.redacted_slot, why),))
+        return Append((Redacted(place, invocation, step, _linked(why, state.facts)),))
 
     return decide
 
@@ -337,7 +345,7 @@ def trim(base: int, why: Why, seen: int, used: Collection[bytes]) -> Decide:
             return Refuse(
                 LimitExceeded(f"{len(kept)} invocations stay, the limit TRIM_MAX_INVOCATIONS is {TRIM_MAX_INVOCATIONS}")
             )
-        return Append((Trimmed(state.attributes, base, why, kept),))
+        return Append((Trimmed(state.attributes, base, _linked(why, state.facts), kept),))
 
     return decide
 
@@ -357,8 +365,9 @@ def extend(until: int, why: Why) -> Decide:
     def decide(state: SessionState, now: int) -> Decision:
         if state.attributes is None:
             return Lookup((state.facts.attributes_slot,))
-        later = 0 < state.facts.expires_at < until
-        return Append((Extended(state.attributes, until, why),)) if later else Done(())
+        if not 0 < state.facts.expires_at < until:
+            return Done(())
+        return Append((Extended(state.attributes, until, _linked(why, state.facts)),))
 
     return decide
 

@@ -117,11 +117,20 @@ class Expired:
     """Somebody was refused because the session had been idle for too long."""
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The history of a fork is whole: from here on it is a session as any other."""
+
+
 class Why(NamedTuple):
-    """What an operation that takes something away was given: a reason, and who approved it."""
+    """What an operation that takes something away was given: a reason, and who approved it.
+
+    *earlier* is the slot of the event before that has one, 0 for none.
+    """
 
     reason: str = ""
     approver: str = ""
+    earlier: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +159,11 @@ class Undeleted:
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """The payloads of the step at *place* are to be erased, or are already. *earlier* is the slot of the one before."""
+    """The payloads of the step at *place* are to be erased, or are already."""
 
     place: Place
     invocation: bytes
     step: bytes
-    earlier: int
     why: Why
 
 
@@ -230,9 +238,19 @@ Telling: TypeAlias = Created | AttributesSet | Ended | Deleted | Undeleted | Tri
 """Events that carry the attributes whole: whatever changes what lists show is one of them."""
 TELLING = Created, AttributesSet, Ended, Deleted, Undeleted, Trimmed, Extended
 
-Event: TypeAlias = (
-    Telling | InvocationCreated | StepPut | Expired | Purged | Leased | Barrier | Indexed | Redacted | Extending
-)
+_WithoutAttributes: TypeAlias = InvocationCreated | StepPut | Expired | Purged | Leased | Redacted | Extending | Copied
+Event: TypeAlias = Telling | _WithoutAttributes | Barrier | Indexed
+
+
+def why_of(event: Event) -> Why | None:
+    """What an event that has an audit record was given; None for one that has none."""
+    match event:
+        case Deleted(why=why) | Undeleted(why=why) | Purged(why=why) | Redacted(why=why):
+            return why
+        case Trimmed(why=why) | Extended(why=why):
+            return why
+        case _:
+            return None
 
 
 def attribute_bytes(events: Iterable[Event]) -> int:
@@ -270,6 +288,7 @@ _CODES: dict[type[Event], int] = {  # those of `from_wire`
     Trimmed: 14,
     Extending: 15,
     Extended: 16,
+    Copied: 17,
 }
 STEP_PUT = _CODES[StepPut]
 LAST_CODE = max(_CODES.values())
@@ -307,15 +326,15 @@ def to_wire(entry: Entry, writer: bytes, token: bytes) -> list[Any]:
             return [*head, _attributes_to_wire(attributes), purge_after, *why]
         case Undeleted(attributes, why):
             return [*head, _attributes_to_wire(attributes), *why]
-        case Redacted(place, invocation, step, earlier, why):
-            return [*head, *place, invocation + step, earlier, *why]
+        case Redacted(place, invocation, step, why):
+            return [*head, *place, invocation + step, *why]
         case Trimmed(attributes, base, why):
             return [*head, _attributes_to_wire(attributes), base, *why]
         case Extending(until):
             return [*head, until]
         case Extended(attributes, until, why):
             return [*head, _attributes_to_wire(attributes), until, *why]
-        case Expired() | Barrier():
+        case Expired() | Barrier() | Copied():
             return head
 
 
@@ -355,17 +374,19 @@ def from_wire(wire: list[Any]) -> Event | None:
                 Place(*wire[8][2:]),
             )
         case 11:
-            return Deleted(_attributes_from_wire(wire[3]), wire[4], Why(wire[5], wire[6]))
+            return Deleted(_attributes_from_wire(wire[3]), wire[4], Why(*wire[5:8]))
         case 12:
-            return Undeleted(_attributes_from_wire(wire[3]), Why(wire[4], wire[5]))
+            return Undeleted(_attributes_from_wire(wire[3]), Why(*wire[4:7]))
         case 13:
-            return Redacted(Place(wire[3], wire[4]), wire[5][:16], wire[5][16:], wire[6], Why(wire[7], wire[8]))
+            return Redacted(Place(wire[3], wire[4]), wire[5][:16], wire[5][16:], Why(*wire[6:9]))
         case 14:
-            return Trimmed(_attributes_from_wire(wire[3]), wire[4], Why(wire[5], wire[6]))
+            return Trimmed(_attributes_from_wire(wire[3]), wire[4], Why(*wire[5:8]))
         case 15:
             return Extending(wire[3])
         case 16:
-            return Extended(_attributes_from_wire(wire[3]), wire[4], Why(wire[5], wire[6]))
+            return Extended(_attributes_from_wire(wire[3]), wire[4], Why(*wire[5:8]))
+        case 17:
+            return Copied()
         case int(code) if code >= SKIPPABLE:
             return None
         case code:

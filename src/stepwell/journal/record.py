@@ -63,6 +63,8 @@ class Status(IntEnum):
     ENDED = 1
     EXPIRED = 2
     PURGED = 3
+    BEGUN = 4
+    """A fork whose history is still being copied: nobody else sees it."""
 
 
 _STATUSES = tuple(Status)
@@ -72,8 +74,8 @@ class Facts(NamedTuple):
     """What a writer's decisions need, in fixed size, as it is after the record.
 
     Times are microseconds since 1970; *expires_at*, *idle_seconds* and *purge_after* are 0 for "never". *keep_until* is
-    how long stored bytes are to last at least, beyond `expires_at`. *redacted_slot* and *trimmed_slot* are those of the
-    latest events of their kind, 0 for none.
+    how long stored bytes are to last at least, beyond `expires_at`. *audited_slot* is that of the latest event that
+    has an audit record, *trimmed_slot* of the latest trim, 0 for none.
     """
 
     status: Status
@@ -88,7 +90,7 @@ class Facts(NamedTuple):
     steps: int
     purge_after: int
     keep_until: int
-    redacted_slot: int
+    audited_slot: int
     trimmed_slot: int
 
 

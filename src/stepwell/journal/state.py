@@ -16,6 +16,7 @@ from stepwell.journal.events import (
     Attributes,
     AttributesSet,
     Barrier,
+    Copied,
     Created,
     Deleted,
     Ended,
@@ -34,6 +35,7 @@ from stepwell.journal.events import (
     Telling,
     Trimmed,
     Undeleted,
+    why_of,
 )
 from stepwell.journal.index import INTERVAL_BYTES, INTERVAL_ENTRIES, INTERVAL_SLOTS, Index
 from stepwell.journal.index import Created as InvocationAt
@@ -117,7 +119,7 @@ class SessionState:
                     self.index.trim(event.base, [(key, InvocationAt(slot, at)) for key, slot, at in event.kept])
                 change = {"attributes_slot": place.slot, **_told(event, place.slot, time)}
             case Redacted():
-                change = {"redacted_slot": place.slot}
+                pass
             case Extending():
                 change = {"keep_until": max(self.facts.keep_until, event.until)}
             case Leased():
@@ -130,12 +132,16 @@ class SessionState:
                 self.index.restart(event, place.slot)
                 self.bytes_since_snapshot = 0
                 change = {"snapshot_slot": place.slot}
+            case Copied():
+                change = {"status": Status.ACTIVE}
             case Barrier():
                 return
             case _:
                 assert_never(event)
+        if why_of(event) is not None:
+            change["audited_slot"] = place.slot
         self.facts = self.facts._replace(**change)
-        if not isinstance(event, Indexed | Expired):
+        if not isinstance(event, Indexed | Expired | Copied):
             self._note_writer(entry.writer, place)
 
     def _note_writer(self, writer: bytes, place: Place) -> None:
@@ -175,7 +181,9 @@ def _told(event: Telling, slot: int, time: int) -> dict[str, Any]:
     """What an event that carries the attributes changes beside them."""
     match event:
         case Created():
-            return {"idle_seconds": event.idle_seconds, "expires_at": event.expires_at, "last_activity": time}
+            status = Status.BEGUN if event.attributes.origin else Status.ACTIVE
+            times = {"idle_seconds": event.idle_seconds, "expires_at": event.expires_at, "last_activity": time}
+            return {"status": status, **times}
         case AttributesSet():
             return {"last_activity": time} if event.activity else {}
         case Ended():

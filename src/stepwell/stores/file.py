@@ -160,7 +160,7 @@ class FileStore:
         with self._blobs(name, make=False) as folder:
             data = None if folder is None else self._folder.read_file(blob, folder)
             if data is None:
-                raise CorruptJournal(f"blob {blob} is gone")
+                raise CorruptJournal("a blob is gone")
             return data
 
     def _list_blobs(self, name: str) -> list[str]:

@@ -18,21 +18,21 @@ import errno
 import heapq
 import os
 import re
-import struct
 import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
+import ormsgpack
+
 from stepwell.errors import CorruptJournal, OutcomeUnknown, StaleStore
 from stepwell.stores.base import Remain, SlotTaken
 from stepwell.stores.folder import NAME_SIZE, Folder, Lock, checked, unchecked
-from stepwell.stores.log import Log, Tail, empty, erased, frame
+from stepwell.stores.log import Log, Tail, empty, erased, erasure, frame
 
 SESSIONS = "sessions"
 LOG = "journal.log"
 CUT, REDO, REWRITE = "cut", "redo", "rewrite"
 BLOBS = "blobs"
-_OFFSET = struct.Struct(">Q")
 _SESSION = re.compile("[0-9a-f]{32}")
 LOGS_KEPT_MAX = 32
 """Logs that are kept open for the next use."""
@@ -95,14 +95,14 @@ class Journals:
                 raise StaleStore(f"slot {slot} is gone")
             start, size = log.span(slot, tail)
             before = log.frame_at(start, size)
-            after = erased(before, spans)
-            if after == before:
+            if erased(before, spans) == before:
                 return
             lock.note(name)  # from now on whoever comes next makes sure of it
+            pieces = erasure(before, spans, start)
             with self._home(name) as home:
                 self._unlink(home, *filter(_may_hold_records, self._files.names(home)))
-                self._folder.write_file(REDO, home, checked(_OFFSET.pack(start) + after))
-            log.overwrite(after, start)
+                self._folder.write_file(REDO, home, checked(ormsgpack.packb(pieces)))
+            log.overwrite(pieces)
             self._forget_redo(name)
             lock.finished()
 
@@ -299,8 +299,7 @@ class Journals:
         redo = unchecked(content)
         if redo is None:
             raise CorruptJournal(f"the file {REDO} beside the log is damaged")
-        (offset,) = _OFFSET.unpack_from(redo)
-        log.overwrite(redo[_OFFSET.size :], offset)
+        log.overwrite(ormsgpack.unpackb(redo))
         self._forget_redo(log.name)
 
     def _forget_redo(self, name: str) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -80,6 +80,13 @@ def erased(frame: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
         record[offset : offset + size] = ERASED * size
     (skip, *_) = _TRAILER.unpack(frame[-_TRAILER.size :])
     return bytes(record) + trailer(skip, bytes(record))
+
+
+def erasure(frame: bytes, spans: Sequence[tuple[int, int]], start: int) -> list[tuple[int, bytes]]:
+    """What turns the frame at *start* into the erased one: offsets in the log, and what is written there."""
+    after = erased(frame, spans)
+    pieces = [(start + offset, ERASED * size) for offset, size in spans]
+    return [*pieces, (start + len(after) - _TRAILER.size, after[-_TRAILER.size :])]
 
 
 def frame(record: bytes, tail: Tail) -> bytes:
@@ -163,9 +170,10 @@ class Log:
         found = self._split(self._read(min(READ_BYTES, tail.size - start), start), start, wanted, tail)
         return found or [self._one(start)]
 
-    def overwrite(self, data: bytes, offset: int) -> None:
-        """Write over bytes that are there, durably."""
-        self._folder.write_all(self._fd, data, offset)
+    def overwrite(self, pieces: Iterable[tuple[int, bytes]]) -> None:
+        """Write over bytes that are there, each piece at its offset, durably."""
+        for offset, data in pieces:
+            self._folder.write_all(self._fd, data, offset)
         self._folder.files.sync_data(self._fd)
 
     def span(self, slot: int, tail: Tail) -> tuple[int, int]:

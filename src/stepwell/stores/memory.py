@@ -132,7 +132,7 @@ class MemoryStore:
         try:
             return self._blobs[journal, name]
         except KeyError:
-            raise CorruptJournal(f"blob {name} is gone") from None
+            raise CorruptJournal("a blob is gone") from None
 
     async def copy_blob(self, source: JournalId, name: str, target: JournalId) -> None:
         """See `JournalStore`."""

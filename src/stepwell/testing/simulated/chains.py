@@ -66,7 +66,7 @@ class Chain:
         if head < 0:
             return False
         facts = self.records[head].facts
-        return facts.status is not Status.PURGED and not facts.purge_after
+        return facts.status not in (Status.PURGED, Status.BEGUN) and not facts.purge_after
 
     def purged_by(self, step: int) -> bool:
         """Whether the session was gone for good at a step."""

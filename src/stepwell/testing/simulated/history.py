@@ -28,6 +28,7 @@ from stepwell.ids import uuid_text
 from stepwell.journal.events import (
     AttributesSet,
     Barrier,
+    Copied,
     Created,
     Deleted,
     Ended,
@@ -69,7 +70,7 @@ WRITES: dict[str, type[Event]] = {
 """What a call writes, beside what it takes along or is refused for."""
 MAKES = ("create", "open", "fork")
 _NO_ANSWERS = (CorruptJournal, StaleStore, NotSupported, InvalidRequest)
-_NOBODYS = (Barrier, Indexed, Expired)
+_NOBODYS = (Barrier, Indexed, Expired, Copied)
 """Events that `if_head` does not mind."""
 
 
