@@ -2,7 +2,7 @@
 # A certain interpreter: make test PYTHON=python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint types pytest test-latest demo bench format lock clean .venv-latest .venv-lock
+.PHONY: help test lint types covered faults pytest test-latest demo bench format lock clean .venv-latest .venv-lock
 
 PYTHON ?=
 ARGS ?=
@@ -42,7 +42,7 @@ endef
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-test: lint types pytest  ## lint, type checks and tests, from the lock
+test: lint types covered faults  ## lint, type checks and tests, from the lock
 
 lint: .venv/installed  ## ruff
 	.venv/bin/ruff check
@@ -52,8 +52,17 @@ types: .venv/installed  ## mypy and pyright
 	.venv/bin/mypy $(CODE)
 	.venv/bin/pyright --warnings --pythonpath .venv/bin/python
 
-pytest: .venv/installed  ## the tests alone, e.g. make pytest ARGS="-k fork"
-	.venv/bin/python -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term --durations=20 $(ARGS)
+PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist worksteal --durations=20
+
+covered: .venv/installed  ## the tests without the long ones, and what of the code they reach; all of journal/
+	$(PYTEST) -m "not faults" --cov --cov-report=term
+	.venv/bin/coverage report --include='src/stepwell/journal/*' --fail-under=100
+
+faults: .venv/installed  ## the tests that kill, damage and simulate: minutes, so they are not traced
+	$(PYTEST) -m faults
+
+pytest: .venv/installed  ## some of the tests, e.g. make pytest ARGS="-k fork"
+	$(PYTEST) $(ARGS)
 
 test-latest:  ## the tests on the newest release of everything
 	test -x .venv-latest/bin/python || { $(MAKE) .venv-latest; }

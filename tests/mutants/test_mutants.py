@@ -16,6 +16,8 @@ from tests.faults.test_corruption import MUTANTS as VERIFICATION
 from tests.mutants.protocol import PROTOCOL
 from tests.mutants.scenarios import SCENARIOS
 
+pytestmark = pytest.mark.faults
+
 SCHEDULES = 400
 PLANTED_LEAST = 30
 
