@@ -101,10 +101,6 @@ def begun(world: World) -> tuple[Client, str, str]:
     return client, session, client.create_invocation(session).invocation_id
 
 
-def texts(client: Client, session: str) -> list[str]:
-    return [step.text for step in client.steps(session)]
-
-
 def listed(client: Client) -> list[str]:
     return [shown.session_id for deleted in (False, True) for shown in client.sessions(deleted=deleted)]
 
