@@ -75,7 +75,7 @@ class Audit:
             for entry in entries:
                 try:
                     record, of = _record(entry)
-                except (ValueError, TypeError, OverflowError):
+                except (ValueError, TypeError, AttributeError, OverflowError):
                     damaged += 1
                     continue
                 if session in (None, of):

@@ -17,7 +17,7 @@ from stepwell.ids import uuid_text
 from stepwell.io.ports import Ports
 from stepwell.journal import decide
 from stepwell.journal.decide import Append, Caller, Decide
-from stepwell.journal.events import Attributes, Copied, Created
+from stepwell.journal.events import Attributes, Copied, Created, Purged
 from stepwell.journal.index import Lookup
 from stepwell.journal.record import TOKEN_SIZE, WRITER_SIZE, Status
 from stepwell.journal.state import SessionState, blank, events
@@ -111,8 +111,8 @@ class Creation:
         session = lane.journal.session
         try:
             begun = await lane.ask(question)
-        except NotFound:  # taken back once, or deleted since: then it was listed
-            return await self._store.get_entry(self._tenant, session) is not None
+        except NotFound:
+            return await self._was_there(lane)
         if not begun.whole:
             await self._take_back(lane, decide.purge)
             return False
@@ -126,6 +126,13 @@ class Creation:
             await self._store.put_entry(self._tenant, begun.entry)
             await self._make_sure(lane)
         return True
+
+    async def _was_there(self, lane: Lane) -> bool:
+        """Whether a session that is gone was deleted, or is over; False for one that was taken back."""
+        head = await lane.head()
+        if head.facts.status is not Status.PURGED:
+            return head.facts.status is not Status.BEGUN
+        return any(isinstance(event, Purged) and event.why is not None for event in events(head))
 
     async def _take_back(self, lane: Lane, wanted: Decide) -> bool:
         """Purge a session that is not to be; False if somebody wrote to it."""

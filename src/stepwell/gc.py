@@ -50,7 +50,7 @@ RECLAIM_SECONDS = 24 * 3600
 """How long what nobody can reach is kept after it was first seen so: four times a view's age."""
 SESSIONS_AT_ONCE = 500
 FAILURES_MAX = 3
-"""A run ends when so many sessions could not be dealt with: the store itself may be out of order."""
+"""A run ends when so many sessions in a row could not be dealt with: the store itself may be out of order."""
 _MICROSECONDS = 1_000_000
 
 
@@ -116,7 +116,8 @@ class Collector:
     async def run(self, *, dry_run: bool, on_progress: Callable[[int], None] | None) -> GcReport:
         """See `AsyncClient.gc`."""
         self._dry = dry_run
-        self._failed: list[StepwellError] = []
+        self._failed: StepwellError | None = None
+        self._failed_in_a_row = 0
         self._count = dict.fromkeys([name for name in GcReport.model_fields if name not in ("dry_run", "sessions")], 0)
         seen: set[bytes] = set()
         after: bytes | None = None
@@ -131,17 +132,20 @@ class Collector:
             for listing in (self._tenant, self._list):
                 await self._sweep(listing, seen)
         if self._failed:
-            raise self._failed[0]
+            raise self._failed
         return GcReport(dry_run=dry_run, sessions=len(seen), **self._count)
 
     async def _tried(self, session: bytes) -> None:
-        """Go on with the others where one session fails, and fail in the end; at once where several do."""
+        """Go on with the others where one session fails, and fail in the end; at once where one after another does."""
         try:
             await self._one(session)
         except (PermissionDenied, Unavailable) as error:
-            self._failed.append(error)
-            if len(self._failed) == FAILURES_MAX:
+            self._failed = self._failed or error
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row == FAILURES_MAX:
                 raise
+        else:
+            self._failed_in_a_row = 0
 
     async def _one(self, session: bytes) -> None:
         found = await self._store.get_entry(self._list, session)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from stepwell.errors import CorruptJournal
@@ -47,6 +47,11 @@ def opened(remain: Remain, whose: bytes) -> Found:
         else:
             return Found(place, record, fault, record.slot)
     return Found(place, None, fault, slot_of(data) if frame_size(data, 0) else None)
+
+
+async def first_in(store: JournalStore, journal: JournalId) -> Sequence[Remain]:
+    """What lies first: it is another once older records were removed, and all other places may be as well."""
+    return (await store.remains(journal, 0))[:1]
 
 
 async def latest_in(store: JournalStore, journal: JournalId) -> Record | None:

@@ -27,7 +27,7 @@ from stepwell.journal.index import Created, Run
 from stepwell.journal.record import Record, StoredStep, identity, stored_steps
 from stepwell.lane import Lane, Settled
 from stepwell.reader import Reader
-from stepwell.remains import found_in, opened
+from stepwell.remains import first_in, found_in, opened
 from stepwell.stores.base import JournalStore
 
 
@@ -113,6 +113,7 @@ class Salvager:
             NotFound: the latest record says that the session is gone.
             CorruptJournal: nothing of it is whole.
         """
+        self._first = await first_in(self._store, self._origin.journal)
         async for found in found_in(self._store, self._origin.journal):
             if found.record is not None:
                 try:
@@ -156,7 +157,7 @@ class Salvager:
         """The chosen records, in the order of their slots.
 
         Raises:
-            Unavailable: they lie elsewhere by now, for older ones were removed.
+            Unavailable: they lie elsewhere by now, for older ones were removed since the survey began.
         """
         journal = self._origin.journal
         whose = identity(*journal)
@@ -166,8 +167,10 @@ class Salvager:
                 remains = [opened(remain, whose) for remain in await self._store.remains(journal, place)]
                 near = {found.place: found.record for found in remains if found.record is not None}
             if place not in near or near[place].slot != slot:
-                raise Unavailable("the session's history was trimmed while it was salvaged: salvage it again")
+                raise _moved()
             yield near[place]
+        if await first_in(self._store, journal) != self._first:
+            raise _moved()
 
     async def _whole(self, record: Record) -> list[tuple[InvocationCreated | StepPut, bytes]]:
         """A record's events as a copy holds them, with their tokens, without the steps that are damaged."""
@@ -190,3 +193,7 @@ class Salvager:
         except CorruptJournal:
             return False
         return True
+
+
+def _moved() -> Unavailable:
+    return Unavailable("older records were removed while the session was salvaged: salvage it again")

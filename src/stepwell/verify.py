@@ -22,7 +22,7 @@ from stepwell.journal.state import SessionState, events, resume
 from stepwell.lane import Lane
 from stepwell.models import Fault, Verification
 from stepwell.reader import Reader
-from stepwell.remains import Found, found_in, latest_in
+from stepwell.remains import Found, first_in, found_in, latest_in
 from stepwell.stores.base import UNFINISHED, JournalStore
 
 FAULTS_MAX = 100
@@ -44,7 +44,7 @@ class Verifier:
 
     async def run(self, on_progress: Callable[[int], None] | None) -> Verification:
         """See `AsyncClient.verify`; *on_progress* is told the number of places looked at."""
-        latest, first = await self._latest(), await self._first()
+        latest, first = await self._latest(), await first_in(self._store, self._lane.journal)
         self._base = 0 if latest is None else latest.facts.base
         self._chain = _Chain(self._base)
         self._index = _IndexCheck(await self._runs(latest), self._base)
@@ -61,7 +61,7 @@ class Verifier:
         for slot in self._index.left():
             self._fault(f"the index run in slot {slot} is missing", slot)
         await self._read(latest)
-        if self._faults and await self._first() != first:
+        if self._faults and await first_in(self._store, self._lane.journal) != first:
             raise Unavailable("older records were removed while the session was verified: verify it again")
         if self._unnamed:
             self._faults.append(Fault(reason=f"{self._unnamed} more faults, which are not named"))
@@ -87,10 +87,6 @@ class Verifier:
         if latest is not None and (refusal := visible(latest.facts, self._ports.clock.wall())):
             raise refusal.error
         return latest
-
-    async def _first(self) -> Sequence[object]:
-        """What lies first."""
-        return (await self._store.remains(self._lane.journal, 0))[:1]
 
     async def _runs(self, latest: Record | None) -> Sequence[RunRef]:
         """The index runs in use."""

@@ -337,11 +337,12 @@ def salvaged(client: Client, session: str) -> tuple[int, int]:
     return found.steps, len(found.faults)
 
 
+@pytest.mark.parametrize(("steps", "trimmed"), [(24, 3), (45, 20)], ids=["in one read", "in several"])
 @pytest.mark.parametrize("what", [verified, salvaged])
 def test_what_looks_at_a_history_that_gc_shortens_sees_all_that_is_left_or_is_to_be_called_again(
-    tmp_path: Path, what: Callable[[Client, str], tuple[int, int]]
+    tmp_path: Path, what: Callable[[Client, str], tuple[int, int]], steps: int, trimmed: int
 ) -> None:
-    steps, trimmed, clock = 24, 3, FakeClock()
+    clock = FakeClock()
     with over(clock, lambda ports: FileStore(str(tmp_path / "before"), ports)) as client:
         session = client.create_session().session_id
         invocation = client.create_invocation(session).invocation_id
