@@ -10,20 +10,24 @@ from hashlib import shake_128
 
 from stepwell import Client
 from stepwell.blocking import run_sync
-from stepwell.errors import OutcomeUnknown, StepwellError
+from stepwell.errors import OutcomeUnknown, PermissionDenied, StepwellError
 from stepwell.models import Data
-from stepwell.stores.base import JournalId, SlotTaken
+from stepwell.stores.base import JournalId, ListingEntry, SlotTaken
 from tests.unit.worlds import LOST_REPLY, LOST_REQUEST, Fate, UnluckyStore, World
 
 DAY, LONG = 86_400, 30 * 3600
 
 
 class SlottedStore(UnluckyStore):
-    """An append needs its own slot to be free, and nothing else. *before* happens once, ahead of the next append."""
+    """An append needs its own slot to be free, and nothing else. *before* happens once, ahead of the next append.
+
+    *ahead* happens once, ahead of the next call about a listing or a key.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.before: Callable[[], object] | None = None
+        self.ahead: dict[str, Callable[[], object]] = {}
         self._wild: dict[tuple[JournalId, int], bytes] = {}
 
     async def append(self, journal: JournalId, slot: int, record: bytes) -> SlotTaken | None:
@@ -35,6 +39,16 @@ class SlottedStore(UnluckyStore):
             self._wild[journal, slot] = record
             return None
         return await super().append(journal, slot, record)
+
+    async def put_entry(self, listing: str, entry: ListingEntry) -> None:
+        if happens := self.ahead.pop(listing, None):
+            happens()
+        await super().put_entry(listing, entry)
+
+    async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
+        if happens := self.ahead.pop(key, None):
+            happens()
+        return await super().swap_key(tenant, key, session, expected=expected)
 
     async def read(self, journal: JournalId, first: int, last: int | None = None) -> Sequence[bytes]:
         wild = self._wild.get((journal, first))
@@ -176,7 +190,76 @@ def lost_on_its_way() -> str | None:
     return None if outcome == "absent" and isinstance(late, SlotTaken) else "it is absent, and arrives all the same"
 
 
+def _fail() -> None:
+    raise PermissionDenied("as it was planned")
+
+
+def used_before_it_is_listed() -> str | None:
+    """A session has its key, and another client writes to it, when its creator fails."""
+    store, world = _world()
+    client, other = world.client(), world.client()
+
+    def happen() -> None:
+        session = other.open_session(key="k").session_id
+        other.put_invocation_step(session, session, "acknowledged", create_invocation=True)
+        _fail()
+
+    store.ahead["default"] = happen
+    try:
+        client.create_session(key="k")
+    except OutcomeUnknown as error:
+        client.resolve(error.token)
+    except StepwellError as error:
+        return f"what is there was told as a failure: {error}"
+    try:
+        return None if list(other.steps(key="k")) else "an acknowledged step is gone"
+    except StepwellError:
+        return "a session that was written to was taken back"
+
+
+def frozen_before_its_key() -> str | None:
+    """A creator is frozen ahead of its key, until somebody else had the key, and has it no more."""
+    store, world = _world()
+
+    def happen() -> None:
+        other = world.client()
+        session = other.create_session(key="k").session_id
+        for at in range(4):
+            if at == 2:
+                other.delete_session(session, end=True)
+            other.gc()
+            world.clock.pass_seconds(LONG)
+            other.gc()
+
+    store.ahead["k"] = happen
+    try:
+        session = world.client().create_session(key="k").session_id
+    except StepwellError:
+        return None
+    try:
+        world.client().get_session(session)
+    except StepwellError:
+        return "a session was acknowledged that was taken back before"
+    return None
+
+
+def interrupted_before_it_was_noted() -> str | None:
+    """A deletion fails when it is about to be noted; the next run of gc notes it."""
+    store, world = _world()
+    client = world.client()
+    session, _ = _begun(client)
+    store.ahead["~audit/default"] = _fail
+    try:
+        client.delete_session(session, end=True, reason="asked for")
+    except OutcomeUnknown:
+        client.gc()
+    return None if [record.reason for record in client.audit_records()] == ["asked for"] else "a deletion is not noted"
+
+
 SCENARIOS = (
+    used_before_it_is_listed,
+    frozen_before_its_key,
+    interrupted_before_it_was_noted,
     redacted_with_a_blob,
     lost_on_its_way,
     frozen_before_an_append,
