@@ -96,21 +96,9 @@ class Creation:
 
         It is not to be if its history is not whole, or if its key is taken and nobody wrote to it.
         """
-
-        def question(state: SessionState, now: int) -> _Begun | decide.Refuse | Lookup:
-            if refusal := decide.visible(state.facts, now, begun_too=True):
-                return refusal
-            if state.attributes is None:
-                return Lookup((state.facts.attributes_slot,))
-            if state.slot and state.attributes.origin and state.slot not in state.evidence:
-                return Lookup((state.slot,))
-            whole = state.facts.status is not Status.BEGUN
-            entry = listing_entry(state.facts, state.attributes, now)
-            return _Begun(state.attributes.key, state.slot, entry, whole=whole, untouched=_is_untouched(state))
-
         session = lane.journal.session
         try:
-            begun = await lane.ask(question)
+            begun = await self._begun(lane)
         except NotFound:
             return await self._was_there(lane)
         if not begun.whole:
@@ -126,6 +114,32 @@ class Creation:
             await self._store.put_entry(self._tenant, begun.entry)
             await self._make_sure(lane)
         return True
+
+    async def clear_up(self, lane: Lane) -> None:
+        """Finish what was interrupted long ago; take it back if it never had its key: then nobody was told of it."""
+        try:
+            begun = await self._begun(lane)
+        except NotFound:
+            return
+        unclaimed = begun.key is not None and await self._store.get_key(self._tenant, begun.key) != lane.journal.session
+        if begun.whole and begun.untouched and unclaimed:
+            await self._take_back(lane, decide.purge_unchanged(begun.slot))
+        else:
+            await self.finish(lane)
+
+    async def _begun(self, lane: Lane) -> _Begun:
+        def question(state: SessionState, now: int) -> _Begun | decide.Refuse | Lookup:
+            if refusal := decide.visible(state.facts, now, begun_too=True):
+                return refusal
+            if state.attributes is None:
+                return Lookup((state.facts.attributes_slot,))
+            if state.slot and state.attributes.origin and state.slot not in state.evidence:
+                return Lookup((state.slot,))
+            whole = state.facts.status is not Status.BEGUN
+            entry = listing_entry(state.facts, state.attributes, now)
+            return _Begun(state.attributes.key, state.slot, entry, whole=whole, untouched=_is_untouched(state))
+
+        return await lane.ask(question)
 
     async def _was_there(self, lane: Lane) -> bool:
         """Whether a session that is gone was deleted, or is over; False for one that was taken back."""

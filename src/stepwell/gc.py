@@ -250,7 +250,7 @@ class Collector:
         elif self._is_old(marked):
             self._count["finished"] += 1
             if not self._dry:
-                await self._creation.finish(lane)
+                await self._creation.clear_up(lane)
             return
         self._count["pending"] += 1
 
