@@ -34,6 +34,8 @@ from stepwell.testing.bench import COLOURS, Colour, OpenStore
 
 CHUNK = 50
 STEPS = 50
+SHRINK_SECONDS = 60
+"""How long a program that fails is made shorter, at most."""
 IN_MEMORY = Path("/dev/shm")
 
 
@@ -54,6 +56,7 @@ def chunk(
     require("testing", "hypothesis")
     from hypothesis import HealthCheck, Phase, Verbosity, settings
     from hypothesis import seed as seeded
+    from hypothesis.internal.conjecture import engine
     from hypothesis.stateful import run_state_machine_as_test
 
     from stepwell.testing.modelled.machine import Machine
@@ -66,6 +69,7 @@ def chunk(
             return place(url)
 
     Program.colour, Program.figures = colour, figures
+    engine.MAX_SHRINKING_SECONDS = SHRINK_SECONDS  # no setting says so; where it is not read, shrinking takes longer
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     chosen = settings(
         max_examples=programs,
@@ -81,6 +85,7 @@ def chunk(
     try:
         run_state_machine_as_test(seeded(seed)(Program), settings=chosen)
     except Exception as error:
+        figures["programs"] = min(figures["programs"], programs)  # those that shrinking tried are not counted
         return figures, "".join(traceback.format_exception(error))
     return figures, ""
 
@@ -93,10 +98,11 @@ def run(
     chunks = range((programs + CHUNK - 1) // CHUNK)
     figures: Counter[str] = Counter()
     failures: list[str] = []
-    for done, failure in _map(work, chunks, jobs):
+    for number, (done, failure) in enumerate(_map(work, chunks, jobs), 1):
         figures += done
         failures += [failure] if failure else []
-        print(f"\r{figures['programs']} of {programs} programs, {len(failures)} failed", end="", file=sys.stderr)
+        over = min(number * CHUNK, programs)
+        print(f"\r{over} of {programs} programs, {len(failures)} chunks failed", end="", file=sys.stderr)
     print(file=sys.stderr)
     return figures, failures
 
