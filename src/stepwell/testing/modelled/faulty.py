@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from stepwell.errors import OutcomeUnknown, PermissionDenied
+from stepwell.ids import uuid_text
 from stepwell.io.aio import AsyncioTasks
 from stepwell.io.blocking import BlockingTasks
 from stepwell.stores.base import JournalId, JournalStore, SlotTaken
@@ -29,27 +30,35 @@ FAULTS: tuple[Fault, ...] = (
     "frozen",
 )
 
+LOST: tuple[Fault, ...] = ("request lost", "reply lost")
+"""Those after which the client is cut off for the rest of its call."""
+
 
 class Killed(BaseException):
     """The client's process ended here."""
 
 
 class FaultyStore(Forwarded):
-    """Does to the next append what *fault* says. *written* says whether the last append came to be."""
+    """Does to the next append what *fault* says. *written* says whether the last append came to be.
 
-    def __init__(self, store: JournalStore, clock: FakeClock) -> None:
+    *appended* is told of each that did, and when its writer decided on it.
+    """
+
+    def __init__(self, store: JournalStore, clock: FakeClock, appended: Callable[[JournalId, datetime], None]) -> None:
         super().__init__(store)
         self.inline_bytes = INLINE_BYTES
         self.fault: Fault | None = None
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.begin(clock.now())
         self._clock = clock
+        self._appended = appended
         self._deaf = False
 
     def begin(self, now: datetime) -> None:
         """A new call begins."""
         self.written: bool | None = None
         self.struck: Fault | None = None
+        self.struck_session, self.struck_slot = "", 0
         self.decided = now
         self._deaf = False
 
@@ -61,7 +70,7 @@ class FaultyStore(Forwarded):
         if self.fault is None:
             return await self._written(journal, slot, record)
         fault, self.fault = self.fault, None
-        self.struck = fault
+        self.struck, self.struck_session, self.struck_slot = fault, uuid_text(journal.session), slot
         if fault == "frozen":
             assert self.meanwhile is not None
             await self.meanwhile()
@@ -71,12 +80,14 @@ class FaultyStore(Forwarded):
             await self._written(journal, slot, record)
         if fault in ("killed before", "killed behind"):
             raise Killed
-        self._deaf = fault in ("request lost", "reply lost")
+        self._deaf = fault in LOST
         raise OutcomeUnknown("lost")
 
     async def _written(self, journal: JournalId, slot: int, record: bytes) -> SlotTaken | None:
         taken = await self.below.append(journal, slot, record)
         self.written = taken is None
+        if self.written:
+            self._appended(journal, self.decided)
         return taken
 
 

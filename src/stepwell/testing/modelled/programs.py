@@ -14,7 +14,7 @@ from stepwell.models import Content, Data, Image, Invocation, InvocationStep, Ne
 from stepwell.models import Redacted as RedactedBlock
 from stepwell.testing.bench import attempt, collected
 from stepwell.testing.modelled import reference
-from stepwell.testing.modelled.faulty import FAULTS
+from stepwell.testing.modelled.faulty import FAULTS, LOST
 from stepwell.testing.modelled.reference import Kept, Mark, Refusal, Step, place_of
 from stepwell.testing.modelled.world import Handle, World, same
 
@@ -71,16 +71,16 @@ class Programs(World):
 
         def happened(made: Session, time: datetime) -> None:
             same("metadata and tags", (dict(made.metadata), made.tags), (metadata, tags))
-            self._retire(key, time)
             self.reference.add(Kept.of(made, who.connection.limits.idle_timeout, who.name, time))
 
-        await self.write(who, call, lambda now: self.reference.takes(key, now), happened, _get)
+        await self.write(who, call, lambda now: self._takes(who, key, now), happened, _get)
 
-    def _retire(self, key: str | None, now: datetime) -> None:
-        """Whoever loses its key was over, and is from now on whatever other clocks say."""
-        former = None if key is None else self.reference.named(key)
-        if former is not None and former.gone(now):
-            former.purged = True
+    def _takes(self, who: Handle, key: str | None, now: datetime) -> Refusal:
+        """Whether a new session may have a key: its former one is purged first, and that may be cut short."""
+        store, former = who.connection.store, None if key is None else self.reference.named(key)
+        if former and store.struck in LOST and store.struck_session == former.session_id:
+            return Unavailable
+        return self.reference.takes(key, now)
 
     async def update(self, who: Handle, kept: Kept, number: int) -> None:
         """update_session."""
@@ -194,8 +194,7 @@ class Programs(World):
                 raise
 
         def refused(now: datetime) -> Refusal:
-            cut_short = store.struck in ("request lost", "reply lost")
-            return kept.admits(who.caller(kept.session_id), now) or (Unavailable if cut_short else None)
+            return kept.admits(who.caller(kept.session_id), now) or (Unavailable if store.struck in LOST else None)
 
         def happened(shown: Session, time: datetime) -> None:
             if longer and store.struck == "killed behind":
@@ -212,17 +211,19 @@ class Programs(World):
         """fork, whole or at a position."""
         mark = self.mark(kept, number)
         at = None if mark is None else mark.position
-        copied = deepcopy(kept)
+        copied, store, began = deepcopy(kept), who.connection.store, who.connection.clock.now()
 
         def refused(now: datetime) -> Refusal:
-            if taken := self.reference.takes(key, now):
+            if taken := self._takes(who, key, now):
                 return taken
-            if not kept.visible(now):
+            # It reads before it appends: what others do to its origin while it is frozen there need not stop it.
+            read_before = store.struck == "frozen" and now == store.decided
+            origin, time = (copied, began) if read_before else (kept, now)
+            if not origin.visible(time):
                 return NotFound
-            return NotFound if at is not None and place_of(at)[0] < kept.base else None
+            return NotFound if at is not None and place_of(at)[0] < origin.base else None
 
         async def happened(made: Session, time: datetime) -> None:
-            self._retire(key, time)
             new = Kept.of(made, who.connection.limits.idle_timeout, who.name, time)
             same("metadata and tags", (dict(made.metadata), made.tags), (copied.metadata, copied.tags))
             self.reference.add(new)
@@ -452,6 +453,7 @@ class Programs(World):
                     kept.purged = True
             report = await who.client.gc()
             assert not report.skipped, "gc: a session is damaged"
+            await self.adopt_begun(who)
 
     def sleep(self, time: timedelta, *, lagging_too: bool) -> None:
         """Time passes, for a process that was frozen perhaps not."""

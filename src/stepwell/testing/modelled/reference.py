@@ -251,6 +251,8 @@ class Reference:
         """A session that came to be."""
         self.sessions[kept.session_id] = kept
         if kept.key is not None:
+            former = self.named(kept.key)
+            assert former is None or former.purged, f"{kept.key!r} changed hands before its session was purged"
             self.keys[kept.key] = kept.session_id
 
     def named(self, key: str) -> Kept | None:

@@ -14,8 +14,10 @@ from typing import Any, TypeVar, cast
 
 from stepwell.client import AsyncClient
 from stepwell.errors import NotFound, OutcomeUnknown, SessionExpired, StepwellError, Unavailable
+from stepwell.ids import uuid_text
 from stepwell.limits import Limits
 from stepwell.models import Page, Session
+from stepwell.stores.base import JournalId
 from stepwell.sync import Client
 from stepwell.testing.bench import Colour, FakeClock, OpenStore, attempt, collected
 from stepwell.testing.lifted import Lifted
@@ -69,6 +71,10 @@ class World:
         self._names = 0
         self.handles: list[Handle] = []
         self.calls: int = 0
+        self._to_mend: list[str] = []
+        """Sessions of which a refusal settled that they are gone: lists may show them until somebody reads them."""
+        self._begun: dict[str, Handle] = {}
+        """Sessions whose creator was killed, and who that was."""
         for clock, limits in ((self.clock, LIMITS[0]), (self.clock, LIMITS[1]), (self.lagging, LIMITS[0])):
             self.handles.append(self.process(clock, limits))
         self.handles.insert(1, self._handle(self.handles[0].connection, self.handles[0].client.handle()))
@@ -80,7 +86,7 @@ class World:
         stores: list[FaultyStore] = []
 
         def open_store(ports: Any) -> FaultyStore:
-            stores.append(FaultyStore(self._open_store(ports), clock))
+            stores.append(FaultyStore(self._open_store(ports), clock, self._appended))
             return stores[-1]
 
         tasks = QuickLoop(clock) if self._colour == "async" else QuickThreads(clock)
@@ -89,6 +95,19 @@ class World:
             client = cast(AsyncClient, Lifted(Client.over(client)))
         self._opened.append(client)
         return self._handle(Connection(client, stores[0], clock, limits), client)
+
+    def _appended(self, journal: JournalId, time: datetime) -> None:
+        """Any record moves its session's time on, also one that says nothing: of a resolve, or of gc.
+
+        To one that is over by its writer's clock, all that is appended is that it is.
+        """
+        kept = self.reference.sessions.get(uuid_text(journal.session))
+        if kept is None:
+            return
+        if kept.gone(time) and not kept.purged:
+            kept.purged = True
+            self._to_mend.append(kept.session_id)
+        kept.time = max(kept.time, time)
 
     def _handle(self, connection: Connection, client: AsyncClient) -> Handle:
         self._names += 1
@@ -102,6 +121,16 @@ class World:
         for at, handle in enumerate(self.handles):
             if handle.connection is who.connection:
                 self.handles[at] = self._handle(fresh.connection, fresh.client.handle())
+
+    async def adopt_begun(self, who: Handle) -> None:
+        """What was begun by somebody who was killed comes to be if *who*, who reclaims, finished it, key included."""
+        judge = self.another(who)
+        listed = {shown.session_id for shown in await collected(judge.client.sessions)}
+        for session_id in listed & self._begun.keys():
+            creator = self._begun.pop(session_id)
+            made = await judge.client.get_session(session_id)
+            now = who.connection.clock.now()
+            self.reference.add(Kept.of(made, creator.connection.limits.idle_timeout, creator.name, now))
 
     def another(self, who: Handle) -> Handle:
         """A process that just began, with the same clock and without caches."""
@@ -183,7 +212,8 @@ class World:
             await self._settle_refusal(who, kept, why, store.decided)
             return None
         if kept is None:
-            return None  # a session that was begun: nobody knows of it
+            self._begun[store.struck_session] = who
+            return None  # nobody knows of it
         judge = self.another(who)
         result = await found(judge.client, kept.session_id)
         await _done(happened(result, store.decided))
@@ -206,7 +236,8 @@ class World:
         assert store.struck is not None, f"nothing was wrong, and yet: {unknown!r}"
         judge = self.another(who)
         why = refused(decided)
-        committed = bool(store.written) and why is None and not taken_back
+        trimmed = kept is not None and store.struck_slot < kept.base  # meanwhile, by others: nobody can tell any more
+        committed = bool(store.written) and why is None and not taken_back and not trimmed
         resolution = await attempt(judge.client.resolve(unknown.token))
         if why is not None:
             if not isinstance(resolution, NotFound):
@@ -217,7 +248,7 @@ class World:
         over = isinstance(resolution, NotFound) and store.struck == "frozen"  # while its client was frozen
         if isinstance(resolution, StepwellError) and not over:
             raise AssertionError(f"resolve: {resolution!r}") from resolution
-        expected = "committed" if committed else "absent"
+        expected = "committed" if committed else "unknown" if trimmed else "absent"
         if not isinstance(resolution, StepwellError):
             assert resolution.outcome == expected, f"resolve says {resolution.outcome}, expected {expected}"
         if not committed:
@@ -274,6 +305,8 @@ class World:
     async def check_lists(self, who: Handle, page_size: int) -> None:
         """Lists of sessions, whole and in pages, and what keys name."""
         self.calls += 1
+        while self._to_mend:
+            await attempt(self.another(who).client.get_session(self._to_mend.pop()))
         client, now = who.client, who.connection.clock.now()
         for deleted in (False, True):
             shown = await collected(client.sessions, deleted=deleted)
