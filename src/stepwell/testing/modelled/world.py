@@ -177,22 +177,24 @@ class World:
                 return None
             if type(answer) not in expected:
                 raise AssertionError(f"refused with {answer!r}, expected {_names(expected)}") from answer
-            await self._settle_refusal(who, kept, type(answer), max(times))
+            await self._settle_refusal(who, kept, type(answer))
             return None
         assert None in expected, f"not refused: expected {_names(expected)}"
         result = answer
         await _done(happened(result, times[0]))
         return result
 
-    async def _settle_refusal(self, who: Handle, kept: Kept | None, why: Refusal, now: datetime) -> None:
+    async def _settle_refusal(self, who: Handle, kept: Kept | None, why: Refusal) -> None:
         """Let the reference know what a refusal settled for all clocks: what may not have been written, now is."""
         if kept is None or why not in (NotFound, SessionExpired):
             return
-        if why is NotFound and not kept.gone(now):
+        if kept.gone(who.connection.clock.now()):
+            why = NotFound  # even if it only was expired when that was decided
+        elif why is NotFound:
             return
         again = self.another(who).client.update_session(kept.session_id, {})
         answer = await attempt(again)
-        assert type(answer) is why, f"refused with {why.__name__}, and then {answer!r}"
+        assert type(answer) is why, f"refused, and then {answer!r}, expected {why.__name__}"
         await attempt(self.another(who).client.get_session(kept.session_id))  # which makes lists true again
         kept.refused(why, who.connection.clock.now())
 
@@ -209,7 +211,7 @@ class World:
         if not store.written:
             return None
         if why := refused(store.decided):
-            await self._settle_refusal(who, kept, why, store.decided)
+            await self._settle_refusal(who, kept, why)
             return None
         if kept is None:
             self._begun[store.struck_session] = who
@@ -243,7 +245,7 @@ class World:
             if not isinstance(resolution, NotFound):
                 assert not isinstance(resolution, StepwellError), f"resolve: {resolution!r}"
                 assert resolution.outcome != "committed", "a call that should be refused was committed"
-            await self._settle_refusal(who, kept, why, decided)
+            await self._settle_refusal(who, kept, why)
             return None
         over = isinstance(resolution, NotFound) and store.struck == "frozen"  # while its client was frozen
         if isinstance(resolution, StepwellError) and not over:
