@@ -82,12 +82,13 @@ def chunk(
         suppress_health_check=[check for check in HealthCheck if isinstance(check, HealthCheck)],
         verbosity=Verbosity.normal,
     )
+    failure = ""
     try:
         run_state_machine_as_test(seeded(seed)(Program), settings=chosen)
     except Exception as error:
-        figures["programs"] = min(figures["programs"], programs)  # those that shrinking tried are not counted
-        return figures, "".join(traceback.format_exception(error))
-    return figures, ""
+        failure = "".join(traceback.format_exception(error))
+    figures["programs"] = min(figures["programs"], programs)  # not counting those that it tries beside
+    return figures, failure
 
 
 def run(
