@@ -214,6 +214,9 @@ class Creation:
         if key is None or former == session:
             return
         held = await self._store.swap_key(self._tenant, key, session, expected=former)
+        if held is None and former is not None:  # gc has let it go meanwhile
+            former = None
+            held = await self._store.swap_key(self._tenant, key, session, expected=None)
         if held not in (former, session):
             raise _taken(held)
 

@@ -39,7 +39,7 @@ from stepwell.journal.decide import Caller, Decide, Refuse
 from stepwell.journal.events import Attributes, Leased, Place, StepPut, Why
 from stepwell.journal.index import Created as InvocationAt
 from stepwell.journal.index import Lookup
-from stepwell.journal.record import SALT_SIZE, TOKEN_SIZE, WRITER_SIZE, Record
+from stepwell.journal.record import SALT_SIZE, TOKEN_SIZE, WRITER_SIZE, Record, Status
 from stepwell.journal.state import SessionState, blank, check_behind
 from stepwell.lane import EVENT_BYTES, Intent, Lane, Settled, check_size
 from stepwell.lanes import Lanes
@@ -178,20 +178,19 @@ class JournalBackend:
         try:
             await self._listing.renew(session)
         except NotFound:
-            with self._lanes.use(session) as lane:
-                if await lane.is_gone():
-                    await self._listing.hide(session)
+            if await self._store.get_entry(self._tenant, session) is not None:
+                await self._listing.hide(session)
 
     async def _listed(self, session: bytes) -> ListingEntry:
-        """What lists show of a session, hidden or not.
+        """What lists show of a session, hidden or not; they tell by themselves whether it is over.
 
         Raises:
-            NotFound: it is gone.
+            NotFound: it is gone by its journal.
         """
 
         def question(state: SessionState, now: int) -> ListingEntry | Refuse | Lookup:
-            if refusal := decide.visible(state.facts, now, hidden_too=True):
-                return refusal
+            if state.facts.status in (Status.PURGED, Status.BEGUN):
+                return Refuse(NotFound("no such session"))
             if state.attributes is None:
                 return Lookup((state.facts.attributes_slot,))
             return listing_entry(state.facts, state.attributes, now)

@@ -23,7 +23,6 @@ from typing import NamedTuple, TypeVar
 from stepwell.errors import (
     CorruptJournal,
     LimitExceeded,
-    NotFound,
     NotSupported,
     OutcomeUnknown,
     StaleStore,
@@ -36,7 +35,7 @@ from stepwell.io.retry import Retry
 from stepwell.journal.decide import Append, Caller, Decide, Decision, Done, Refuse, admit
 from stepwell.journal.events import Attributes, Entry, Event, Place, attribute_bytes
 from stepwell.journal.index import Lookup
-from stepwell.journal.record import TOKEN_SIZE, Facts, Record, Sealed, Status, open_record, seal
+from stepwell.journal.record import TOKEN_SIZE, Facts, Record, Sealed, open_record, seal
 from stepwell.journal.state import SessionState
 from stepwell.models import Resolution
 from stepwell.outcomes import InDoubt, outcome_token
@@ -204,13 +203,6 @@ class Lane:
     async def head(self) -> Record:
         """The last record, see `View.head`."""
         return await self._view.head()
-
-    async def is_gone(self) -> bool:
-        """Whether the session is gone by its journal, whatever clocks say."""
-        try:
-            return (await self.head()).facts.status is Status.PURGED
-        except NotFound:
-            return True
 
     async def settled(self, slot: int, call: bytes) -> tuple[Resolution, Record | None]:
         """What became of a call that was sent to *slot*, which is taken by now, and the record it lies in."""
