@@ -4,16 +4,10 @@
 
 flips bits of sessions in a file store, one at a time, in logs and blobs. After each flip a new client verifies the
 session, which must name the place, and reads it: it is refused, or gets exactly what was written.
-
-Saved       a session in a file store, what it holds, and where its records lie in the log
-flipped     one bit of a file is its opposite, inside `with`
-look        what a new client finds
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import struct
@@ -37,6 +31,7 @@ from stepwell.journal.record import FIXED_SIZE
 from stepwell.models import Data, Image, InvocationStep, Text, Verification
 from stepwell.stores.file import FileStore
 from stepwell.sync import Client
+from stepwell.testing.command import ended, parser, positive, progress, report
 
 TRAILER_SIZE = 13
 BITS = 8
@@ -224,7 +219,6 @@ def check_flips(sessions: Sequence[Saved], flips: int, chance: random.Random) ->
     files = [(saved, path, size) for saved in sessions for path, size in _files(saved)]
     sizes = list(accumulate(size for _, _, size in files))
     counts = Counter[str]()
-    began = time.monotonic()
     for number in range(1, flips + 1):
         saved, path, size = chance.choices(files, cum_weights=sizes)[0]
         bit = chance.randrange(size * BITS)
@@ -232,9 +226,8 @@ def check_flips(sessions: Sequence[Saved], flips: int, chance: random.Random) ->
             counts[check_flip(saved, path, bit)] += 1
         except AssertionError as error:
             raise AssertionError(f"flip {number}: {error}") from error
-        if number % 10_000 == 0:
-            seconds = time.monotonic() - began
-            print(f"{number} flips, {number / seconds:.0f}/s", file=sys.stderr, flush=True)
+        if number % 1000 == 0:
+            progress(f"{number} of {flips} flips")
     return counts
 
 
@@ -254,46 +247,36 @@ def some_sessions(folder: Path, count: int, chance: random.Random) -> list[Saved
     return sessions
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 1 if a fault was found."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stepwell.testing.corruption",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--flips", type=int, default=10_000, help="bits to flip (default: %(default)s)")
-    parser.add_argument("--sessions", type=int, default=200, help="sessions in the store (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=None, help="of sizes, contents and flips (default: any)")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    given = parser.parse_args(argv)
-    seed = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
-    chance = random.Random(seed)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 1 if a fault was found."""
+    options = parser("corruption", __doc__)
+    options.add_argument("--flips", type=positive, default=10_000, help="bits to flip")
+    options.add_argument("--sessions", type=positive, default=200, help="sessions in the store")
+    options.add_argument("--seed", type=int, default=1, help="of sizes, contents and flips")
+    given = options.parse_args(arguments)
+    chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory(prefix="stepwell-corruption-") as folder:
         sessions = some_sessions(Path(folder) / "store", given.sessions, chance)
-        began, busy = time.monotonic(), time.process_time()
+        began = time.monotonic()
         try:
             counts = check_flips(sessions, given.flips, chance)
         except AssertionError as error:
             print(error, file=sys.stderr)
-            command = f"--flips {given.flips} --sessions {given.sessions} --seed {seed}"
-            print(f"again: python -m stepwell.testing.corruption {command}", file=sys.stderr)
+            command = f"--flips {given.flips} --sessions {given.sessions} --seed {given.seed}"
+            print(f"repeat it: python -m stepwell.testing.corruption {command}", file=sys.stderr)
             return 1
-        seconds, busy = time.monotonic() - began, time.process_time() - busy
     figures = {
-        "seed": seed,
+        "seed": given.seed,
         "sessions": len(sessions),
         "flips": given.flips,
         "named": counts.total(),
         "refused": counts["refused"],
         "unchanged": counts["unchanged"],
-        "seconds": round(seconds, 1),
-        "flips_per_second": round(given.flips / seconds),
-        "flips_per_processor_second": round(given.flips / busy),
+        "seconds": round(time.monotonic() - began, 1),
     }
-    print(json.dumps(figures) if given.json else "\n".join(f"{name:>26}  {value}" for name, value in figures.items()))
+    report(figures, as_json=given.json)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

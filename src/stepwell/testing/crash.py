@@ -14,16 +14,13 @@ tenant of its own there. Its seed says which calls are made, and which hour it i
 
 from __future__ import annotations
 
-import argparse
-import json
 import secrets
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from random import Random
@@ -32,6 +29,7 @@ from typing import NamedTuple
 from stepwell.errors import StepwellError
 from stepwell.io.clock import SystemClock
 from stepwell.sync import Client
+from stepwell.testing.command import ended, parser, positive, progress, report, spread
 from stepwell.testing.faults.children import Child, Report
 from stepwell.testing.faults.places import in_memory
 from stepwell.testing.faults.workload import Call, Sessions, perform, seen
@@ -184,7 +182,7 @@ def play(at: tuple[int, int], url: str | None) -> Round:
         except (AssertionError, StepwellError, TimeoutError) as error:
             where = "" if url is None else f" --url {url}"
             again = f"python -m stepwell.testing.crash --kills {kills} --seed {seed}{where}"
-            return Round(Counter(), f"{type(error).__name__}: {error}\n  again: {again}")
+            return Round(Counter(), f"{type(error).__name__}: {error}\n  repeat it: {again}")
 
 
 def rounds(seed: int, kills: int) -> list[tuple[int, int]]:
@@ -192,43 +190,29 @@ def rounds(seed: int, kills: int) -> list[tuple[int, int]]:
     return [(seed + at, min(KILLS_PER_ROUND, kills - at)) for at in range(0, kills, KILLS_PER_ROUND)]
 
 
-def _played(work: partial[Round], chosen: Sequence[tuple[int, int]], jobs: int) -> Iterator[Round]:
-    if jobs == 1:
-        yield from map(work, chosen)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(work, chosen)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 if something was lost."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stepwell.testing.crash",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    parser.add_argument("--url", help="a store of your own; several processes must be able to use it")
-    parser.add_argument("--jobs", type=int, default=1, help="rounds at once")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    given = parser.parse_args(arguments)
+    """The command; 1 if something was lost."""
+    options = parser("crash", __doc__)
+    options.add_argument("--kills", type=positive, default=1000, help="how many")
+    options.add_argument("--seed", type=int, default=1, help="of the first round")
+    options.add_argument("--url", help="a store of your own; several processes must be able to use it")
+    options.add_argument("--jobs", type=positive, default=1, help="rounds at once")
+    given = options.parse_args(arguments)
+    if (given.url or "").startswith("memory:"):
+        options.error("--url: what is in memory ends with its process: kills show nothing there")
     began = time.monotonic()
     figures: Counter[str] = Counter()
     failures: list[str] = []
-    for done in _played(partial(play, url=given.url), rounds(given.seed, given.kills), given.jobs):
+    for done in spread(partial(play, url=given.url), rounds(given.seed, given.kills), given.jobs):
         figures += done.figures
         if done.failure:
             failures.append(done.failure)
             print(f"\n{done.failure}", file=sys.stderr)
-        print(f"\r{figures['kills']} of {given.kills} kills, {len(failures)} failures", end="", file=sys.stderr)
-    print(file=sys.stderr)
+        progress(f"{figures['kills']} of {given.kills} kills, {len(failures)} failures")
     seconds = round(time.monotonic() - began, 1)
-    summary = {"seed": given.seed, **figures, "failures": len(failures), "seconds": seconds}
-    print(json.dumps(summary) if given.json else "\n".join(f"{name}: {value}" for name, value in summary.items()))
+    report({"seed": given.seed, **figures, "failures": len(failures), "seconds": seconds}, as_json=given.json)
     return bool(failures)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

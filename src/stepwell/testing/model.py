@@ -13,8 +13,6 @@ a temporary one, in memory where the system has such a place.
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 import shutil
 import sys
@@ -22,8 +20,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +28,7 @@ from stepwell.extras import require
 from stepwell.stores.file import FileStore
 from stepwell.stores.memory import MemoryStore
 from stepwell.testing.bench import COLOURS, Colour, OpenStore
+from stepwell.testing.command import ended, parser, positive, progress, report, spread
 
 CHUNK = 50
 STEPS = 50
@@ -99,12 +97,11 @@ def run(
     chunks = range((programs + CHUNK - 1) // CHUNK)
     figures: Counter[str] = Counter()
     failures: list[str] = []
-    for number, (done, failure) in enumerate(_map(work, chunks, jobs), 1):
+    for number, (done, failure) in enumerate(spread(work, chunks, jobs), 1):
         figures += done
         failures += [failure] if failure else []
         over = min(number * CHUNK, programs)
-        print(f"\r{over} of {programs} programs, {len(failures)} chunks failed", end="", file=sys.stderr)
-    print(file=sys.stderr)
+        progress(f"{over} of {programs} programs, {len(failures)} chunks failed")
     return figures, failures
 
 
@@ -119,42 +116,28 @@ def _chunk_of(
     return figures, failure
 
 
-def _map(work: partial[tuple[Counter[str], str]], chunks: range, jobs: int) -> Iterator[tuple[Counter[str], str]]:
-    if jobs == 1:
-        yield from map(work, chunks)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(work, chunks)
-
-
 def main(arguments: Iterable[str] | None = None) -> int:
-    """The command line; 1 if a program fails."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stepwell.testing.model", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--programs", type=int, default=300)
-    parser.add_argument("--steps", type=int, default=STEPS, help="operations in each program, at most")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--url", default="memory:", help="memory:, file: or file:DIR")
-    parser.add_argument("--colour", choices=COLOURS, default="sync")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args(None if arguments is None else list(arguments))
+    """The command; 1 if a program fails."""
+    options = parser("model", __doc__)
+    options.add_argument("--programs", type=positive, default=300, help="how many")
+    options.add_argument("--steps", type=positive, default=STEPS, help="operations in each program, at most")
+    options.add_argument("--seed", type=int, default=1, help="of the first chunk")
+    options.add_argument("--url", default="memory:", help="memory:, file: or file:DIR")
+    options.add_argument("--colour", choices=COLOURS, default="sync", help="of the clients")
+    options.add_argument("--jobs", type=positive, default=1, help="processes")
+    given = options.parse_args(None if arguments is None else list(arguments))
+    if not given.url.startswith(("memory:", "file:")):
+        options.error(f"--url {given.url}: memory:, file: or file:DIR")
     began = time.perf_counter()
     figures, failures = run(
-        options.programs,
-        options.seed,
-        steps=options.steps,
-        url=options.url,
-        colour=options.colour,
-        jobs=options.jobs,
+        given.programs, given.seed, steps=given.steps, url=given.url, colour=given.colour, jobs=given.jobs
     )
     for failure in failures:
         print(failure, file=sys.stderr)
-    summary = dict(figures) | {"seconds": round(time.perf_counter() - began, 1), "failed chunks": len(failures)}
-    print(json.dumps(summary) if options.json else "\n".join(f"{name}: {value}" for name, value in summary.items()))
+    seconds = round(time.perf_counter() - began, 1)
+    report({"seed": given.seed, **figures, "seconds": seconds, "failed_chunks": len(failures)}, as_json=given.json)
     return bool(failures)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(ended(main))

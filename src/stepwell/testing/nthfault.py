@@ -21,17 +21,15 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import logging
 import os
 import random
-import secrets
 import shlex
 import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -46,6 +44,7 @@ from stepwell.limits import Limits
 from stepwell.models import Text
 from stepwell.stores.file import FileStore
 from stepwell.testing.bench import FakeClock, attempt, collected
+from stepwell.testing.command import ended, parser, positive, progress, report
 from stepwell.testing.faults.disk import KINDS, Disk, Fault
 from stepwell.testing.faults.picture import Picture, picture
 from stepwell.testing.faults.places import in_memory
@@ -346,11 +345,11 @@ class Choose(Protocol):
 
 
 class Loop:
-    """Runs, counted."""
+    """Runs of so many scenarios, counted."""
 
-    def __init__(self, progress: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, scenarios: int = 1) -> None:
         self.summary = Summary()
-        self._progress = progress
+        self._scenarios = scenarios
 
     def run(self, name: str, choose: Choose) -> None:
         """Run a scenario with the faults that *choose* gives for a template, cold and warm."""
@@ -361,18 +360,18 @@ class Loop:
                 self.summary.operations += len(made.operations[warm])
                 for faults in choose(made, warm=warm):
                     self._one(name, made, Path(folder), faults, warm=warm)
-        self._progress(f"{name}: {self.summary.runs} runs, {len(self.summary.failures)} failures")
 
     def _one(self, name: str, made: Template, folder: Path, faults: Sequence[Fault], *, warm: bool) -> None:
         self.summary.runs += 1
+        done, failed = self.summary.scenarios, len(self.summary.failures)
+        progress(f"{done} of {self._scenarios} scenarios, {self.summary.runs} runs, {failed} failures: {name:40.40}")
         with tempfile.TemporaryDirectory(dir=folder) as copy:
             try:
                 self.summary.outcomes[run_sync(run(made, Path(copy), faults, warm=warm))] += 1
             except (AssertionError, StepwellError) as error:
                 self.summary.failures.append(
-                    f"{type(error).__name__}: {error}\n  again: {again(name, faults, warm=warm)}"
+                    f"{type(error).__name__}: {error}\n  repeat it: {again(name, faults, warm=warm)}"
                 )
-                self._progress(self.summary.failures[-1])
 
 
 def again(name: str, faults: Sequence[Fault], *, warm: bool) -> str:
@@ -396,27 +395,21 @@ def read_fault(text: str) -> Fault:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stepwell.testing.nthfault",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--operation", metavar="NAME", help="only this method or scenario")
-    parser.add_argument("--pairs", type=int, default=0, metavar="N", help="N random pairs of faults instead of each")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    parser.add_argument("--fault", type=read_fault, action="append", metavar="N:KIND", help="only this; N+: and on")
-    temperature = parser.add_mutually_exclusive_group()
+    """The command; 1 if something did not hold."""
+    options = parser("nthfault", __doc__)
+    options.add_argument("--operation", metavar="NAME", help="only this method or scenario")
+    options.add_argument("--pairs", type=positive, metavar="N", help="N random pairs of faults instead of each")
+    options.add_argument("--seed", type=int, default=1, help="of the pairs")
+    options.add_argument("--fault", type=read_fault, action="append", metavar="N:KIND", help="only this; N+: and on")
+    temperature = options.add_mutually_exclusive_group()
     temperature.add_argument("--warm", action="store_const", const=True, dest="warm", help="only a warm client")
     temperature.add_argument("--cold", action="store_const", const=False, dest="warm", help="only a cold client")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    given = parser.parse_args(arguments)
+    given = options.parse_args(arguments)
     names = [name for name in SCENARIOS if given.operation in (None, name, method(name))]
     if not names:
-        parser.error(f"--operation: one of {', '.join(SCENARIOS)}")
+        options.error(f"--operation: one of {', '.join(SCENARIOS)}")
     logging.getLogger("stepwell").addHandler(logging.NullHandler())  # that a list is stale is what is being tried
-    loop = Loop(lambda line: print(line, file=sys.stderr, flush=True))
+    loop = Loop(len(names))
     chance = random.Random(given.seed)
 
     def choose(made: Template, *, warm: bool) -> Iterable[Sequence[Fault]]:
@@ -431,10 +424,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     for name in names:
         loop.run(name, choose)
-    summary = {"seed": given.seed, **loop.summary.shown()}
-    print(json.dumps(summary) if given.json else "\n".join(f"{name}: {value}" for name, value in summary.items()))
-    return 1 if loop.summary.failures else 0
+    for failure in loop.summary.failures:
+        print(failure, file=sys.stderr)
+    report({"seed": given.seed, **loop.summary.shown()}, as_json=given.json)
+    return bool(loop.summary.failures)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(ended(main))

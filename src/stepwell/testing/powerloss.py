@@ -12,18 +12,16 @@ A state is one disk that a client was asked on. One seed is one program and its 
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from stepwell.testing.bench import FakeClock
+from stepwell.testing.command import ended, parser, positive, progress, report, spread
 from stepwell.testing.power.check import check
 from stepwell.testing.power.program import Program
 
@@ -113,45 +111,38 @@ def power_losses(states: int, seed: int, jobs: int = 1) -> Figures:
     for done in _batches(seed, jobs):
         figures.add(done)
         count = figures.counts["states"]
-        print(f"\r{count} of {states} states, {len(figures.faults)} faults", end="", file=sys.stderr)
+        progress(f"{count} of {states} states, {len(figures.faults)} faults")
         if count >= states or figures.faults:
             break
-    print(file=sys.stderr)
     return figures
 
 
 def _batches(seed: int, jobs: int) -> Iterator[Figures]:
-    size = 1
-    if jobs == 1:
-        while True:
-            yield run_programs(range(seed, seed + 1))
-            seed += 1
-    with ProcessPoolExecutor(jobs) as pool:
-        while True:
-            size = jobs * PROGRAMS_PER_JOB
-            yield from pool.map(run_programs, [range(at, at + PROGRAMS_PER_JOB) for at in range(seed, seed + size, 8)])
-            seed += size
+    """Figures of a few programs at a time, without end."""
+    size = PROGRAMS_PER_JOB if jobs > 1 else 1
+    while True:
+        yield from spread(run_programs, [range(seed + at * size, seed + (at + 1) * size) for at in range(jobs)], jobs)
+        seed += jobs * size
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    """The command line; 1 if there was a fault."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stepwell.testing.powerloss", description=(__doc__ or "").split("\n", maxsplit=1)[0]
+    """The command; 1 if there was a fault."""
+    options = parser("powerloss", __doc__)
+    options.add_argument(
+        "--states", type=positive, default=5000, help="how many at least: the last program is finished"
     )
-    parser.add_argument("--states", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args(None if arguments is None else list(arguments))
+    options.add_argument("--seed", type=int, default=1, help="of the first program")
+    options.add_argument("--jobs", type=positive, default=1, help="processes")
+    given = options.parse_args(None if arguments is None else list(arguments))
     began = time.perf_counter()
-    figures = power_losses(options.states, options.seed, options.jobs)
+    figures = power_losses(given.states, given.seed, given.jobs)
     for fault in figures.faults[:FAULTS_SHOWN]:
         print(fault, file=sys.stderr)
-    seconds = time.perf_counter() - began
-    summary = dict(figures.counts) | {"faults": len(figures.faults), "seconds": round(seconds, 1)}
-    print(json.dumps(summary) if options.json else "\n".join(f"{name}: {value}" for name, value in summary.items()))
+    seconds = round(time.perf_counter() - began, 1)
+    summary = {"seed": given.seed, **figures.counts, "faults": len(figures.faults), "seconds": seconds}
+    report(summary, as_json=given.json)
     return bool(figures.faults)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(ended(main))

@@ -12,17 +12,15 @@ Stores: see simulated/stores.py, which says how another one joins.
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
 from functools import partial
 
+from stepwell.testing.command import ended, parser, positive, progress, report, spread
 from stepwell.testing.simulated.clients import MIXES
 from stepwell.testing.simulated.play import Played, Schedule
 from stepwell.testing.simulated.stores import STORES
@@ -61,22 +59,11 @@ def simulate(
     chunks = [range(at, min(at + CHUNK, seed + schedules)) for at in range(seed, seed + schedules, CHUNK)]
     figures: Counter[str] = Counter()
     bad: list[int] = []
-    for done, found in _map(partial(_chunk, mix=mix, store=store), chunks, jobs):
+    for done, found in spread(partial(_chunk, mix=mix, store=store), chunks, jobs):
         figures += done
         bad += found
-        print(f"\r{figures['schedules']} of {schedules} schedules, {len(bad)} with faults", end="", file=sys.stderr)
-    print(file=sys.stderr)
+        progress(f"{figures['schedules']} of {schedules} schedules, {len(bad)} with faults")
     return figures, bad
-
-
-def _map(
-    work: partial[tuple[Counter[str], list[int]]], chunks: list[range], jobs: int
-) -> Iterator[tuple[Counter[str], list[int]]]:
-    if jobs == 1:
-        yield from map(work, chunks)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(work, chunks)
 
 
 def explain(seed: int, mix: str, store: str) -> str:
@@ -89,31 +76,28 @@ def explain(seed: int, mix: str, store: str) -> str:
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    """The command line; 1 if a schedule has a fault."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stepwell.testing.simulate", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--schedules", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--mix", choices=sorted(MIXES), default="hot")
-    parser.add_argument("--store", choices=sorted(STORES), default="sliced")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--trace", action="store_true", help="print every step of the first schedule")
-    options = parser.parse_args(None if arguments is None else list(arguments))
-    if options.trace:
-        played = play(options.seed, options.mix, options.store, traced=True)
+    """The command; 1 if a schedule has a fault."""
+    options = parser("simulate", __doc__)
+    options.add_argument("--schedules", type=positive, default=1000, help="how many")
+    options.add_argument("--seed", type=int, default=1, help="of the first")
+    options.add_argument("--mix", choices=sorted(MIXES), default="hot", help="how often each operation is called")
+    options.add_argument("--store", choices=sorted(STORES), default="sliced", help="what the clients work on")
+    options.add_argument("--jobs", type=positive, default=1, help="processes")
+    options.add_argument("--trace", action="store_true", help="print every step of the first schedule, and only that")
+    given = options.parse_args(None if arguments is None else list(arguments))
+    if given.trace:
+        played = play(given.seed, given.mix, given.store, traced=True)
         print(*played.trace, *played.faults, sep="\n")
         return bool(played.faults)
     began = time.perf_counter()
-    figures, bad = simulate(options.schedules, options.seed, options.mix, options.store, options.jobs)
+    figures, bad = simulate(given.schedules, given.seed, given.mix, given.store, given.jobs)
     for seed in bad[:FAILURES_SHOWN]:
-        print(explain(seed, options.mix, options.store), file=sys.stderr)
-    seconds = time.perf_counter() - began
-    summary = dict(figures) | {"seconds": round(seconds, 1), "seeds_with_faults": bad}
-    print(json.dumps(summary) if options.json else "\n".join(f"{name}: {value}" for name, value in summary.items()))
+        print(explain(seed, given.mix, given.store), file=sys.stderr)
+    seconds = round(time.perf_counter() - began, 1)
+    summary = {"seed": given.seed, **figures, "seconds": seconds, "seeds_with_faults": bad}
+    report(summary, as_json=given.json)
     return bool(bad)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(ended(main))

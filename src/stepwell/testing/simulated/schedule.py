@@ -243,6 +243,8 @@ class World:
             waiters = task.running.send(None) if thrown is None else task.running.throw(thrown)
         except StopIteration as stop:
             task.result = stop.value
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:  # it is its waiter's, or the checker's
             task.error = error
         else:
