@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from functools import wraps
+from inspect import signature
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from stepwell.batched import Batched
@@ -52,7 +53,11 @@ def blocking(
 
     @wraps(method)
     def call(self: Driven[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run_sync(method(self.driven, *args, **kwargs))
+        try:
+            return run_sync(method(self.driven, *args, **kwargs))
+        except TypeError:
+            _check_arguments(call, self, *args, **kwargs)
+            raise
 
     return _named(call)
 
@@ -64,7 +69,11 @@ def blocking_iter(
 
     @wraps(method)
     def call(self: Driven[A], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        items = method(self.driven, *args, **kwargs)
+        try:
+            items = method(self.driven, *args, **kwargs)
+        except TypeError:
+            _check_arguments(call, self, *args, **kwargs)
+            raise
         if isinstance(items, Batched):
             return _flattened(items.batches)
         return _drained(items)
@@ -72,6 +81,14 @@ def blocking_iter(
     call.__annotations__ = dict(call.__annotations__)
     call.__annotations__["return"] = str(call.__annotations__["return"]).replace("AsyncIterator", "Iterator")
     return _named(call)
+
+
+def _check_arguments(call: Callable[..., object], /, *args: object, **kwargs: object) -> None:
+    """Name the method that was called, not the one that it drives, where arguments do not fit it."""
+    try:
+        signature(call).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{call.__qualname__}(): {error}") from None
 
 
 def _named(call: Callable[P, T]) -> Callable[P, T]:
