@@ -265,7 +265,7 @@ class GcReport(Model):
 
     *purged* sessions were due and are gone now; *finished* operations had been interrupted; *reclaimed* sessions,
     *trimmed* histories and *blobs* gave their space back; *pending* ones wait until a day has passed since a run first
-    saw them; *skipped* sessions are damaged: `verify` says where.
+    saw them; *skipped* sessions are damaged where `gc` had to read them, or of a newer version: `verify` says where.
     """
 
     dry_run: bool
@@ -293,7 +293,8 @@ class Fault(Model):
 class Verification(Model):
     """What `verify` found: the numbers of *records*, *steps* and *blobs* that are whole, and every fault.
 
-    *unfinished* says that a write which was never acknowledged lies behind the last record; the next append removes it.
+    *unfinished* says that behind the last record lies a write that was not finished, or an end that was cut off from
+    outside, which looks the same; the next append removes it.
     """
 
     session_id: str

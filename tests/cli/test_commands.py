@@ -308,6 +308,7 @@ def ending(error: Exception) -> Callable[..., Any]:
 def test_an_error_is_an_exit_code_and_one_line(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
 ) -> None:
+    bench.filled()
     monkeypatch.setattr(Client, "gc", ending(error))
     done = bench.run("gc")
     assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (code, "", 1)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -143,8 +145,31 @@ def test_without_options_it_stays_in_a_new_folder_and_prints_no_escapes(tmp_path
     assert printable(ESCAPES) in done.stdout
     (folder,) = (tmp_path / "stepwell-demo").iterdir()
     assert {"sessions", f"{folder.name}.png"} == {path.name for path in folder.iterdir()}
+    shown = re.search(r"^or: (stepwell show --key INC-\S+ --url file:\S+)$", done.stdout, re.MULTILINE)
+    assert shown
     for told in ("SIGKILL", "SessionEnded", "read back by engineer 3", str(folder), "import stepwell"):
         assert told in done.stdout
+
+
+def test_an_interruption_is_one_line_that_says_what_is_left(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(stepwell.__file__).parents[1])}
+    # A process group of its own gets the signal as from a terminal.
+    command = [sys.executable, "-c", "import signal; signal.signal(2, signal.default_int_handler); " + COMMAND[2]]
+    with subprocess.Popen(
+        [*command, "demo", "--url", f"file:{tmp_path}/sessions"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        assert "at work" in process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        told = process.stderr.read()
+    assert process.returncode == 130
+    assert told.splitlines()[-1].startswith("stepwell: interrupted; what was stored until then stays in file:")
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize(

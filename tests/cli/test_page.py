@@ -1,7 +1,10 @@
 """docs/cli.md says what there is: every command, option and exit code; and what it shows runs."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 from typer.core import TyperGroup
@@ -9,7 +12,7 @@ from typer.main import get_command
 
 from stepwell.cli import exits
 from stepwell.cli.app import app
-from tests.cli.bench import Bench
+from tests.cli.bench import PROGRAM, Bench
 
 PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text()
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -45,6 +48,24 @@ def test_the_exit_codes_of_the_page_are_the_codes() -> None:
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
     codes = (exits.DONE, exits.FAILED, exits.USAGE, exits.NOT_FOUND, exits.DAMAGED, exits.UNKNOWN, exits.INTERRUPTED)
     assert set(codes) == told
+
+
+def test_the_commands_of_the_readme_run_behind_its_python(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    programs, (commands,) = (
+        re.findall(rf"```{language}\n(.*?)```", readme, re.DOTALL) for language in ("python", "sh")
+    )
+    bench = Bench(tmp_path)
+    shim = tmp_path / "bin" / "stepwell"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(PROGRAM[2])} "$@"\n')
+    shim.chmod(0o755)
+    environment = bench.environment | {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
+    del environment["STEPWELL_URL"]
+    for command in ([sys.executable, "-c", "\n".join(programs)], ["/bin/sh", "-ec", commands]):
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "p99 is 4 s" in done.stdout
 
 
 def test_the_commands_that_the_page_shows_run(tmp_path: Path) -> None:

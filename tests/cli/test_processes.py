@@ -126,6 +126,59 @@ def test_a_closed_pipe_ends_it_quietly(bench: Bench, words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+def test_nowhere_to_print_to_is_told_in_one_line(bench: Bench) -> None:
+    bench.filled()
+    for command, told in ((">&-", "stepwell: the standard output is closed\n"), (">&- 2>&-", "")):
+        shell = ["/bin/sh", "-c", f'"$@" {command}', "sh", *PROGRAM, "ls"]
+        done = subprocess.run(shell, env=bench.environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+
+
+def test_a_tail_that_has_shown_nothing_goes_on_with_the_first_step(bench: Bench) -> None:
+    with bench.open() as client:
+        session = client.create_session(key="INC-7").session_id
+    options = ["--last", "0", "--timeout", "90", "--json", "--content", "--url", bench.url, "--tenant", "default"]
+    process = bench.start("tail", "--key", "INC-7", *options)
+    time.sleep(1.5)
+    _, told = interrupted(process, 0)
+    where = f"--timeout 90 --content --json --url {bench.url} --tenant default"
+    assert json.loads(told)["error"]["message"].endswith(f"go on with: stepwell tail {session} --all {where}")
+    with bench.open() as client:
+        client.put_invocation_step(session, session, "missed", create_invocation=True)
+    assert '"missed"' in bench.run("tail", session, "--all", "--json", "--timeout", "0").stdout
+
+
+LOADING = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "stepwell.cli.run":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+"""
+
+
+@pytest.mark.parametrize(("options", "told"), [([], "stepwell: interrupted\n"), (["--json"], '"Interrupted"')])
+def test_an_interruption_while_modules_load_is_told(bench: Bench, options: list[str], told: str) -> None:
+    program = [sys.executable, "-c", LOADING + PROGRAM[2], "ls", *options]
+    done = subprocess.run(program, env=bench.environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (130, "", 1)
+    assert told in (f'"{json.loads(done.stderr)["error"]["type"]}"' if options else done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["tail", "--key", "INC-7", "--json"], ["show", "--key", "INC-7"]])
+def test_an_interruption_at_any_time_is_told(bench: Bench, words: list[str]) -> None:
+    bench.filled(steps=20)
+    for index in range(12):
+        process = bench.start(*words)
+        time.sleep(0.1 + index * 0.06)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode in (0, 130, -signal.SIGINT)
+        assert process.returncode != 130 or "interrupted" in told
+
+
 def on_terminal(bench: Bench, *words: str, typed: bytes = b"") -> tuple[int, str]:
     """The exit code of the command, and what it shows on a terminal of its own."""
     child, terminal = pty.fork()
@@ -155,8 +208,9 @@ def test_on_a_terminal_it_asks_before_what_cannot_be_undone(bench: Bench) -> Non
     session = bench.filled()
     code, shown = on_terminal(bench, "rm", session, "--end", "--now", typed=b"n\n")
     assert (code, "nothing was done" in shown) == (1, True)
-    code, shown = on_terminal(bench, "rm", session, "--end", "--now", typed=b"\x03")
-    assert (code, "interrupted" in shown) == (130, True)
+    for typed in (b"\x03", b"\x04"):
+        code, shown = on_terminal(bench, "rm", session, "--end", "--now", typed=typed)
+        assert (code, shown.splitlines()[-1]) == (130, "stepwell: interrupted; nothing was done")
     assert bench.run("show", session).exit_code == 0
     code, shown = on_terminal(bench, "rm", session, "--end", "--now", typed=b"y\n")
     assert (code, "deleted for good" in shown) == (0, True)

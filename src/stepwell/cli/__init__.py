@@ -14,6 +14,8 @@ def main() -> None:
     """Run the command that `sys.argv` names."""
     try:
         from stepwell.cli.run import run
-    except KeyboardInterrupt:  # while modules are loaded: exits.INTERRUPTED is not at hand yet
+    except KeyboardInterrupt:  # while modules are loaded: `exits` is not at hand yet
+        told = '{"error": {"type": "Interrupted", "message": "interrupted", "retryable": true}}'
+        print(told if "--json" in sys.argv else "stepwell: interrupted", file=sys.stderr)
         sys.exit(130)
     run()

@@ -8,16 +8,17 @@ import typer
 
 from stepwell import __version__
 from stepwell.cli import checking, forking, removal, upkeep
+from stepwell.cli.group import OneLineGroup
 from stepwell.cli.ls import ls
 from stepwell.cli.show import show
 from stepwell.cli.tail import tail
 
 app = typer.Typer(
+    cls=OneLineGroup,
     help="Agent sessions that survive their process.",
     epilog="Exit codes: 0 done, 1 failed, 2 not understood, 3 not found, 4 damage found, 5 outcome unknown, "
     "130 interrupted.",
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 

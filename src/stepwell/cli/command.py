@@ -10,15 +10,17 @@ import json
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from stepwell.cli.exits import FAILED, INTERRUPTED, code_of, tell, tell_interrupted
+from stepwell.cli.exits import FAILED, INTERRUPTED, code_of, remark, tell, tell_interrupted
+from stepwell.cli.place import check_there, session_folder, store_name
 from stepwell.cli.screen import Screen
 from stepwell.cli.terminal import command_line
-from stepwell.errors import Conflict, CorruptJournal, NotFound, OutcomeUnknown, StepwellError
+from stepwell.errors import CorruptJournal, NotFound, OutcomeUnknown, StepwellError
 from stepwell.models import Position
 from stepwell.sync import Client
 
@@ -42,6 +44,9 @@ Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 SETTLED = "what became of it is not known: the same command again is safe, and `stepwell gc` finishes what was begun"
 
+SAVED = "`stepwell verify` names every fault, `stepwell salvage` saves what is whole"
+BY_HAND = "`stepwell salvage` what is whole, then remove its files by hand, as docs/reliability.md says"
+
 
 class Run:
     """One command at work. *again* says how to go on if it is interrupted; *after* is a position to go on from."""
@@ -55,6 +60,19 @@ class Run:
         self.after: Position | None = None
         self._url, self._tenant = url, tenant
 
+    @property
+    def store(self) -> str:
+        """What to call the store in a message."""
+        return store_name(self._url, self._tenant)
+
+    def session_folder(self, session_id: str) -> Path | None:
+        """Where a session's files are, in a store of files."""
+        return session_folder(self._url, session_id)
+
+    def remark(self, sentence: str) -> None:
+        """Say on stderr what is worth knowing and no error; not to programs."""
+        remark(sentence, as_json=self.as_json)
+
     def command(self, *words: str) -> str:
         """Another command on the same store, to type."""
         return command_line(*words, url=self._url, tenant=self._tenant)
@@ -66,7 +84,7 @@ class Run:
     def session_id(self, session: str | None, key: str | None, *, deleted: bool = False) -> str:
         """The id of the session that was named; by its key also when it is damaged, or with *deleted*, deleted."""
         if (session is None) == (key is None):
-            raise typer.BadParameter("give either SESSION or --key KEY")
+            raise typer.BadParameter("give SESSION, or else --key KEY")
         if session is not None or key is None:
             return session or ""
         try:
@@ -90,8 +108,14 @@ class Run:
             return
         if self.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise typer.BadParameter("this cannot be undone, and nobody is here to be asked: add --yes")
-        if not typer.confirm(question, err=True):
-            print("stepwell: nothing was done", file=sys.stderr)
+        try:
+            agreed = typer.confirm(question, err=True)
+        except (KeyboardInterrupt, typer.Abort):
+            self.again = lambda: "nothing was done"
+            print(file=sys.stderr)  # ends the line of the question
+            raise
+        if not agreed:
+            self.remark("nothing was done")
             raise typer.Exit(FAILED)
 
     @contextmanager
@@ -121,24 +145,25 @@ def running(
     run: Run | None = None
     try:
         run = Run(url, tenant, as_json=as_json, again=again, settled=settled)
+        check_there(url, tenant)
         with run.client:
             yield run
         sys.stdout.flush()
     except BrokenPipeError:
         raise  # nobody reads any more: typer ends quietly
     except (StepwellError, OSError) as error:
-        tell(error, as_json=as_json, hint=_hint(error, settled))
+        tell(error, as_json=as_json, hint=_hint(error, settled, store_name(url, tenant) if run else ""))
         raise typer.Exit(code_of(error)) from None
     except (KeyboardInterrupt, typer.Abort):
         tell_interrupted(run.again() if run else again, as_json=as_json, after=run.after if run else None)
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _hint(error: StepwellError | OSError, settled: str) -> str:
+def _hint(error: StepwellError | OSError, settled: str, store: str) -> str:
     if isinstance(error, OutcomeUnknown):
         return settled
     if isinstance(error, CorruptJournal):
-        return "`stepwell verify` names every fault, `stepwell salvage` saves what is whole"
-    if type(error) is Conflict and error.operation == "delete_session":
-        return "on the command line that is --end"
+        return BY_HAND if error.operation == "delete_session" else SAVED
+    if isinstance(error, NotFound) and store not in str(error):
+        return f"the store is {store}"
     return "the same command may succeed later" if isinstance(error, StepwellError) and error.retryable else ""

@@ -18,7 +18,8 @@ def fork(
         str | None, typer.Option("--new-key", help="The key of the new session.", show_default=False)
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="POSITION", help="Up to here. Default: all of it.", show_default=False)
+        str | None,
+        typer.Option(metavar="POSITION", help="Up to here, see `show --ids`. Default: all of it.", show_default=False),
     ] = None,
     url: Url = None,
     tenant: Tenant = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Literal
 
 import typer
@@ -16,6 +16,9 @@ from stepwell.models import SessionSummary
 
 AT_ONCE = 100
 _NAMES = ("session", "status", "key", "created (UTC)", "updated (UTC)", "tags")
+_ESSENTIAL = (0, 1, 2, 4)
+"""The columns of a narrow table, of `_NAMES`; with --deleted the last one is when it is purged."""
+_ESSENTIAL_DELETED = (0, 1, 2, 6)
 
 
 def ls(
@@ -47,13 +50,19 @@ def ls(
             deleted=deleted,
         )
         most = AT_ONCE if limit is None and run.screen.looked_at and not as_json else limit
-        shown = islice(found, most)
+        first = next(found, None)
+        if first is None:
+            chosen = status or tag or key_prefix or since or deleted
+            run.remark(f"no {'such ' if chosen else ''}sessions in {run.store}")
+            return
+        shown = islice(chain((first,), found), most)
         if as_json:
             for session in shown:
                 run.emit(document(session))
             return
         names = (*_NAMES, "purged after (UTC)") if deleted else _NAMES
-        run.screen.table(names, (_row(session, deleted=deleted) for session in shown))
+        essential = _ESSENTIAL_DELETED if deleted else _ESSENTIAL
+        run.screen.table(names, (_row(session, deleted=deleted) for session in shown), essential)
         if limit is None and next(found, None) is not None:
             run.screen.line(f"... and more: --limit {10 * AT_ONCE} shows them", "dim")
 

@@ -10,7 +10,9 @@ import typer
 from stepwell.cli import values
 from stepwell.cli.command import Approver, AsJson, Key, Reason, Run, SessionName, Tenant, Url, Yes, running
 from stepwell.cli.documents import document
-from stepwell.cli.terminal import shown_time
+from stepwell.cli.terminal import counted, shown_time
+from stepwell.errors import CorruptJournal
+from stepwell.models import Redacted
 
 KEPT = "30d"
 
@@ -95,13 +97,25 @@ def redact(
     as_json: AsJson = False,
 ) -> None:
     """Erase the content of one step where it is stored, for good. The step stays, with its ids and times."""
+    if not reason.strip():
+        raise typer.BadParameter("--reason is empty: say why, for the audit")
     again = "it may be erased or not; the same command again finishes it"
     with running(url, tenant, as_json=as_json, again=again) as run:
         run.confirm(f"Erase the content of step {step!a} for good?", yes=yes)
+        before = _is_redacted(run, session, invocation, step)
         done = run.client.redact(session, invocation, step, reason=reason, approver=approver)
         if as_json:
             run.emit(document(done))
             return
-        run.screen.line(f"{done.invocation_step_id} is redacted: {done.blocks} content block{'s'[: done.blocks != 1]}")
+        how = "was redacted before" if before else "is redacted"
+        run.screen.line(f"{done.invocation_step_id} {how}: {counted(done.blocks, 'content block')}")
         for place in done.remains:
             run.screen.line(f"copies may remain: {place}", "yellow")
+
+
+def _is_redacted(run: Run, session: str, invocation: str, step: str) -> bool:
+    try:
+        found = run.client.get_invocation_step(session, invocation, step)
+    except CorruptJournal:
+        return False  # what is damaged can be erased all the same
+    return all(isinstance(block, Redacted) for block in found.content)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 
-from stepwell.cli.exits import FAILED, INTERRUPTED, code_of, tell, tell_interrupted
-from stepwell.cli.terminal import printable
+from stepwell.cli.exits import FAILED, INTERRUPTED, code_of, remark, tell, tell_interrupted
+from stepwell.cli.terminal import harmless
 from stepwell.errors import StepwellError
 from stepwell.extras import require
 
 
 def run() -> None:
     """Run the command that `sys.argv` names."""
+    as_json = "--json" in sys.argv
+    _check_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode shows escapes
@@ -26,17 +30,26 @@ def run() -> None:
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
         app()
     except KeyboardInterrupt:
-        tell_interrupted("nothing was changed")
+        tell_interrupted(as_json=as_json)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(FAILED)
     except (StepwellError, OSError) as error:
-        tell(error)
+        tell(error, as_json=as_json)
         sys.exit(code_of(error))
+
+
+def _check_streams() -> None:
+    """End if there is nowhere to print to: what is opened next, a journal, would become the standard output."""
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  (`2>&-`)
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (until the process ends)
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  (`>&-`)
+        remark("the standard output is closed")
+        sys.exit(FAILED)
 
 
 class _OneLine(logging.Formatter):
     """Warnings may quote what is stored."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return harmless(super().format(record))

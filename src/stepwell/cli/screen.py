@@ -8,10 +8,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stepwell.cli.terminal import printable
+from stepwell.cli.terminal import harmless, printable
 
 _UNLIMITED = 1 << 15
-_NARROW = 120
+_WIDE, _NARROW = 120, 80
+"""Columns that all of a table needs, and what is essential of one."""
 _STYLES = {"ACTIVE": "green", "EXPIRED": "yellow", "ENDED": "cyan"}
 
 
@@ -25,27 +26,37 @@ class Screen:
             self._console.width = _UNLIMITED
 
     @property
+    def width(self) -> int:
+        """Columns; very many where nobody looks."""
+        return self._console.width
+
+    @property
     def ascii_only(self) -> bool:
         """Whether the terminal shows ASCII alone."""
         return self._console.options.ascii_only
 
     def line(self, text: str | Text, style: str = "") -> None:
-        """A line, which may be folded."""
-        self._console.print(text if isinstance(text, Text) else Text(printable(text), style=style), soft_wrap=True)
+        """A line, which may be folded; a `str` is a sentence, see `harmless`."""
+        self._console.print(text if isinstance(text, Text) else Text(harmless(text), style=style), soft_wrap=True)
 
     def draw(self, drawing: RenderableType) -> None:
         """A drawing whose texts are printable."""
         self._console.print(drawing)
 
-    def table(self, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Rows: side by side where there is room, else one below the other; on no terminal, tabs and no headings."""
+    def table(self, names: Sequence[str], rows: Iterable[Sequence[str]], essential: Sequence[int] = ()) -> None:
+        """Rows: side by side where there is room, else one below the other; on no terminal, tabs and no headings.
+
+        *essential* are the columns to be left out last: where there is room for these alone, they are shown.
+        """
         if not self.looked_at:
             for row in rows:
                 print("\t".join(map(printable, row)))  # rich would expand the tabs
-        elif self._console.width < _NARROW:
-            self._stacked(names, rows)
-        else:
+        elif self._console.width >= _WIDE:
             self._side_by_side(names, rows)
+        elif essential and self._console.width >= _NARROW:
+            self._side_by_side([names[at] for at in essential], ([row[at] for at in essential] for row in rows))
+        else:
+            self._stacked(names, rows)
 
     def _side_by_side(self, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table = Table(header_style="bold", box=None, padding=(0, 2, 0, 0))

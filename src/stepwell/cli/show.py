@@ -14,13 +14,16 @@ from rich.tree import Tree
 from stepwell.cli.command import AsJson, Key, Run, SessionName, Tenant, Url, running
 from stepwell.cli.content import described, size_of
 from stepwell.cli.documents import document, step_document
-from stepwell.cli.screen import styled
-from stepwell.cli.terminal import printable, shown_time, size
+from stepwell.cli.screen import Screen, styled
+from stepwell.cli.terminal import clock_time, counted, printable, shown_time, size
 from stepwell.models import InvocationStep, InvocationSummary, Session
 
 LAST = 200
 PAGE = 1000
 CELLS = 24
+_NARROW = 80
+"""Columns below which texts are folded rather than cut."""
+_INDENT = 4
 _BARS, _ASCII_BARS = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 
 
@@ -36,7 +39,7 @@ def show(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All steps.")] = False,
-    show_ids: Annotated[bool, typer.Option("--ids", help="The ids of steps too.")] = False,
+    show_ids: Annotated[bool, typer.Option("--ids", help="The ids and positions of steps too.")] = False,
     content: Annotated[bool, typer.Option("--content", help="With --json: bytes too, as base64.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -56,12 +59,14 @@ def show(
             return
         with run.progress("steps read") as told:
             steps: list[InvocationStep] = []
-            for step in _steps(run, found.session_id, most):
+            for step in _steps(run, found.session_id, None if most is None else most + 1):
                 steps.append(step)
                 told(len(steps))
-        run.screen.draw(_tree(found, invocations, steps, show_ids=show_ids, ascii_only=run.screen.ascii_only))
-        if most is not None and len(steps) == most:
-            run.screen.line(f"the {most} newest steps; --all shows older ones too", "dim")
+        older = most is not None and len(steps) > most
+        run.screen.draw(_tree(found, invocations, steps[older:], run.screen, show_ids=show_ids))
+        if older:
+            newest = "newest step" if most == 1 else f"{most:,} newest steps"
+            run.screen.line(f"the {newest}; --all shows older ones too", "dim")
 
 
 def _invocations(run: Run, session_id: str, told: Callable[[int], None]) -> Iterator[InvocationSummary]:
@@ -98,9 +103,9 @@ def _tree(
     session: Session,
     invocations: list[InvocationSummary],
     steps: list[InvocationStep],
+    screen: Screen,
     *,
     show_ids: bool,
-    ascii_only: bool,
 ) -> Tree:
     tree = Tree(_root(session, len(invocations)))
     for label, entries in (("metadata", session.metadata), ("tags", session.tags or {})):
@@ -115,18 +120,33 @@ def _tree(
     times = [step.invocation_step_time for step in steps]
     span = (min(times), max(times)) if times else None
     for invocation_id, its in of_each.items():
-        heading = Text(invocation_id, style="bold").append(
-            f"  {shown_time(created.get(invocation_id))}", style="not bold"
-        )
-        held = sum(size_of(block) for step in its for block in step.content)
-        heading.append(f"  {_counted(len(its), 'step')}, {size(held)}", style="not bold")
-        if span and its:
-            bars = sparkline([step.invocation_step_time for step in its], span, ascii_only=ascii_only)
-            heading.append("  |", style="dim").append(bars, style="not bold cyan").append("|", style="dim")
-        branch = tree.add(heading)
+        shown = created.get(invocation_id)
+        branch = tree.add(_heading(invocation_id, shown, its, span, screen))
         for step in its:
-            branch.add(_leaf(step, show_id=show_ids))
+            branch.add(_leaf(step, shown, show_id=show_ids, cut=screen.width >= _NARROW))
+            shown = step.invocation_step_time
     return tree
+
+
+def _heading(
+    invocation_id: str,
+    created_at: datetime | None,
+    its: list[InvocationStep],
+    span: tuple[datetime, datetime] | None,
+    screen: Screen,
+) -> Text:
+    """In one line if there is room, else in two; the bars are left out where they would be folded."""
+    heading = Text(invocation_id, style="bold").append(f"  {shown_time(created_at)}", style="not bold")
+    held = sum(size_of(block) for step in its for block in step.content)
+    told = f"{counted(len(its), 'step')}, {size(held)}"
+    bars = Text()
+    if span and its:
+        row = sparkline([step.invocation_step_time for step in its], span, ascii_only=screen.ascii_only)
+        bars = Text("  |", style="dim").append(row, style="not dim cyan").append("|", style="dim")
+    room = screen.width - _INDENT
+    in_one_line = heading.cell_len + 2 + len(told) + bars.cell_len <= room
+    heading.append(f"{'  ' if in_one_line else chr(10)}{told}", style="not bold")
+    return heading.append_text(bars) if in_one_line or len(told) + bars.cell_len <= room else heading
 
 
 def _root(session: Session, invocations: int) -> Text:
@@ -135,21 +155,18 @@ def _root(session: Session, invocations: int) -> Text:
     if session.key:
         root.append(f"\n{session.session_id}", style="not bold")
     told = f"\ncreated {shown_time(session.created_at)}, updated {shown_time(session.last_updated_at)} UTC"
-    root.append(f"{told}, {_counted(invocations, 'invocation')}", style="not bold")
+    root.append(f"{told}, {counted(invocations, 'invocation')}", style="not bold")
     if session.expires_at:
         root.append(f"\ndeleted for good at {shown_time(session.expires_at)} UTC", style="not bold yellow")
     return root
 
 
-def _leaf(step: InvocationStep, *, show_id: bool) -> Text:
-    leaf = Text(f"{step.invocation_step_time:%H:%M:%S.%f}"[:-3], style="dim", no_wrap=not show_id, overflow="ellipsis")
+def _leaf(step: InvocationStep, before: datetime | None, *, show_id: bool, cut: bool) -> Text:
+    time = clock_time(step.invocation_step_time, before)
+    leaf = Text(time, style="dim", no_wrap=cut and not show_id, overflow="ellipsis" if cut else "fold")
     if show_id:
-        leaf.append(f" {step.invocation_step_id}", style="not dim")
+        leaf.append(f" {step.position} {step.invocation_step_id}", style="not dim")
     return leaf.append(f" {described(step)}", style="not dim")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def sparkline(times: list[datetime], span: tuple[datetime, datetime], *, ascii_only: bool) -> str:

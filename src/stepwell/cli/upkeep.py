@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated
 
 import typer
@@ -20,7 +20,7 @@ _TOLD = {
     "trimmed": "trimmed histories gave their space back",
     "blobs": "blobs removed",
     "pending": "wait: a run a day later removes them",
-    "skipped": "sessions are damaged and were passed over: `stepwell verify --all` says where",
+    "skipped": "sessions could not be gone through, and were left alone: `stepwell verify --all` says why",
 }
 _NAMES = ("time (UTC)", "operation", "session", "what", "reason", "approver")
 
@@ -42,6 +42,8 @@ def gc(
         if as_json:
             run.emit(document(report))
             return
+        if not report.sessions:
+            run.remark(f"no sessions in {run.store}")
         if dry_run:
             run.screen.line("nothing was done; this would be:", "bold")
         counts = document(report)
@@ -54,6 +56,9 @@ def audit(
     session: Annotated[
         str | None, typer.Argument(metavar="[SESSION]", help="Only this session's, by id or ARN.", show_default=False)
     ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Only this session's, by its key.", show_default=False)
+    ] = None,
     url: Url = None,
     tenant: Tenant = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.", show_default=False)] = None,
@@ -61,7 +66,13 @@ def audit(
 ) -> None:
     """Who deleted, brought back, redacted, trimmed or kept for longer, newest first. It outlives the sessions."""
     with running(url, tenant, as_json=as_json) as run:
-        records = islice(run.client.audit_records(session), limit)
+        chosen = None if session is None and key is None else run.session_id(session, key, deleted=True)
+        found = run.client.audit_records(chosen)
+        first = next(found, None)
+        if first is None:
+            run.remark(f"no audit records{f' of session {chosen}' if chosen else ''} in {run.store}")
+            return
+        records = islice(chain((first,), found), limit)
         if as_json:
             for record in records:
                 run.emit(document(record))

@@ -33,7 +33,7 @@ from stepwell.cli.demo.reports import (
     lost,
     send,
 )
-from stepwell.cli.terminal import printable
+from stepwell.cli.terminal import harmless
 from stepwell.errors import Conflict, StepwellError
 from stepwell.models import Data, Image, Session, blocks
 from stepwell.sync import Client
@@ -130,7 +130,7 @@ def _refusal() -> Generator[None, None, None]:
     try:
         yield
     except Conflict as error:
-        send(Refused(type(error).__name__, printable(str(error))[:REFUSAL_CHARACTERS], datetime.now(UTC)))
+        send(Refused(type(error).__name__, harmless(str(error))[:REFUSAL_CHARACTERS], datetime.now(UTC)))
 
 
 ROLES = {"measure": measure_and_hand_over, "watch": watch, "resolve": resolve}

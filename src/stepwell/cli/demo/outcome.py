@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from stepwell.cli.demo.reports import Acknowledged, Refused, lost
-from stepwell.cli.terminal import printable
+from stepwell.cli.terminal import harmless
 from stepwell.models import Image, InvocationStep, SessionStatus
 
 ENGINEERS = 3
@@ -125,7 +125,7 @@ def in_one_line(step: InvocationStep) -> str:
     """A step in one printable line, images by their size."""
     images = [block for block in step.content if isinstance(block, Image)]
     sizes = "".join(f" [{image.format}, {len(image.data or b'') // 1000} kB]" for image in images)
-    return printable(step.text.replace("\n", " ")) + sizes
+    return harmless(step.text.replace("\n", " ")) + sizes
 
 
 def count(number: int, noun: str) -> str:

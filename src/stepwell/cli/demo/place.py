@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from stepwell.cli.terminal import command_line
 from stepwell.errors import InvalidRequest, NotSupported, PermissionDenied, StepwellError, Unavailable
 from stepwell.sync import Client
 
@@ -37,6 +38,11 @@ class Place:
             "        print(step.slot, step.invocation_step_time, step.text)\n"
         )
         return f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}"
+
+    @property
+    def show_again(self) -> str:
+        """The same with the command."""
+        return command_line("show", "--key", self.key, url=self.url, tenant=None)
 
 
 def _literal(text: str) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from stepwell.cli.demo.outcome import Moment, Outcome, shortened
 from stepwell.cli.demo.place import Place
-from stepwell.cli.terminal import printable
+from stepwell.cli.terminal import harmless
 
 ROWS_PER_ENGINEER = 10
 _STYLES = {1: "cyan", 2: "yellow", 3: "green"}
@@ -37,7 +37,7 @@ class Spinner:
 
     def says(self, engineer: int, what: str) -> None:
         """A line that stays."""
-        line = Text(f"engineer {engineer} ", style=_STYLES[engineer]).append(printable(what), style="default")
+        line = Text(f"engineer {engineer} ", style=_STYLES[engineer]).append(harmless(what), style="default")
         self._console.print(line)
         self._status.update(line)
 
@@ -52,13 +52,14 @@ def show(outcome: Outcome, place: Place, picture: Path | None, console: Console)
     console.print(_timeline(outcome, place.key))
     console.print(_counts(outcome))
     for failure in outcome.failures:
-        console.print(Text(f"FAILED: {printable(failure)}", style="bold red"))
+        console.print(Text(f"FAILED: {harmless(failure)}", style="bold red"))
     console.print()
     if picture is not None:
-        console.print(Text(f"The plot: {printable(str(picture))}"), soft_wrap=True)
-    console.print(Text(f"The session is in {printable(place.url)}; to look at it again:"), soft_wrap=True)
-    command = "\n".join(printable(line) for line in place.look_again.split("\n"))
+        console.print(Text(f"The plot: {harmless(str(picture))}"), soft_wrap=True)
+    console.print(Text(f"The session is in {harmless(place.url)}; to look at it again:"), soft_wrap=True)
+    command = "\n".join(harmless(line) for line in place.look_again.split("\n"))
     console.print(Text(command, style="bold"), soft_wrap=True)
+    console.print(Text(f"or: {place.show_again}", style="bold"), soft_wrap=True)
 
 
 def as_json(outcome: Outcome, place: Place, picture: Path | None) -> str:
@@ -115,7 +116,7 @@ def _timeline(outcome: Outcome, key: str) -> Table:
             f"{row.at:%H:%M:%S.%f}"[:-3],
             Text(str(row.engineer), style=_STYLES[row.engineer]),
             str(row.pid),
-            Text(printable(row.what), style="bold" if row.slot is None else ""),
+            Text(harmless(row.what), style="bold" if row.slot is None else ""),
             "" if row.slot is None else str(row.slot),
         )
     return table
@@ -138,5 +139,5 @@ def _counts(outcome: Outcome) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right")
     for number, what in rows:
-        table.add_row(str(number), Text(printable(what)))
+        table.add_row(str(number), Text(harmless(what)))
     return table
