@@ -76,7 +76,15 @@ def test_ls_is_a_table_on_a_terminal_of_80_columns(bench: Bench, columns: int) -
     assert row.split()[:3] == [session, "ACTIVE", "INC-7"]
     bench.run("rm", session, "--end")
     assert "purged after (UTC)" in on_terminal(bench, columns, "ls", "--deleted")[0]
-    assert "tags" in on_terminal(bench, 130, "ls", "--deleted")[0]
+    assert "tags" in on_terminal(bench, 140, "ls", "--deleted")[0]
+
+
+def test_a_long_key_folds_no_id_that_is_to_be_copied(bench: Bench) -> None:
+    session = bench.filled("k" * 200, text="t" * 100)
+    for columns in (80, 120):
+        shown = on_terminal(bench, columns, "ls")
+        assert shown[1].startswith(f"{session}  ACTIVE  kkkk")
+        assert "".join(shown).count("k") - "".join(shown[:1]).count("k") == 200
 
 
 @pytest.mark.parametrize("columns", [30, 50, 60, 80, 100, 130])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console, RenderableType
@@ -11,8 +12,10 @@ from rich.text import Text
 from stepwell.cli.terminal import harmless, printable
 
 _UNLIMITED = 1 << 15
-_WIDE, _NARROW = 120, 80
-"""Columns that all of a table needs, and what is essential of one."""
+_WIDE_EACH, _NARROW = 20, 80
+"""Columns of a terminal that each column of a whole table needs, and that what is essential of one needs."""
+_WHOLE = re.compile(r"session|status|time.*|.*\(UTC\)")
+"""Columns whose values are short, and of no use when they are folded."""
 _STYLES = {"ACTIVE": "green", "EXPIRED": "yellow", "ENDED": "cyan"}
 
 
@@ -51,7 +54,7 @@ class Screen:
         if not self.looked_at:
             for row in rows:
                 print("\t".join(map(printable, row)))  # rich would expand the tabs
-        elif self._console.width >= _WIDE:
+        elif self._console.width >= _WIDE_EACH * len(names):
             self._side_by_side(names, rows)
         elif essential and self._console.width >= _NARROW:
             self._side_by_side([names[at] for at in essential], ([row[at] for at in essential] for row in rows))
@@ -61,7 +64,7 @@ class Screen:
     def _side_by_side(self, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table = Table(header_style="bold", box=None, padding=(0, 2, 0, 0))
         for name in names:
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", no_wrap=bool(_WHOLE.fullmatch(name)))
         for row in rows:
             table.add_row(*map(styled, row))
         self._console.print(table)
