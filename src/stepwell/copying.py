@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stepwell.codecs.content import blob_names
+from stepwell.errors import NotFound, Unavailable
 from stepwell.io.ports import Ports
 from stepwell.journal.decide import Append, Caller
 from stepwell.journal.events import Copied, Event, InvocationCreated, Payload, StepPut
@@ -69,10 +70,18 @@ class Copy:
         return await self._append()
 
     async def _append(self) -> Settled:
+        """Append what was added.
+
+        Raises:
+            Unavailable: it took so long that the new session is over, or was taken back.
+        """
         wanted = Append(tuple(self._events), tuple(self._tokens))
         whole = while_fresh(lambda state, now: wanted, self._began, self._ports, self._store)
         token = self._ports.random(TOKEN_SIZE)
-        settled = await self._target.submit(Intent(self._caller, token, whole, 0, len(self._events)))
+        try:
+            settled = await self._target.submit(Intent(self._caller, token, whole, 0, len(self._events)))
+        except NotFound as error:
+            raise Unavailable("copying took so long that the new session is gone: try again") from error
         self._begin()
         return settled
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -157,38 +157,47 @@ def test_whole_records_that_are_missing_at_the_end_are_told_to_whoever_saw_them(
 
 
 class Damage(NamedTuple):
-    """A log as somebody left it: in words, its bytes, which slots are still there, and whether a reader can miss it."""
+    """A log as somebody left it: in words, its bytes, which slots are still there, and where the first wrong record is.
+
+    *missed*: a reader may miss it.
+    """
 
     name: str
     data: bytes
     whole: frozenset[int]
+    place: int
     missed: bool = False
+
+
+def arranged(name: str, frames: Sequence[bytes], order: Sequence[int]) -> Damage:
+    """A log of a session's records in this order."""
+    wrong = next(at for at, slot in enumerate(order) if slot != at)
+    place = sum(len(frames[slot]) for slot in order[:wrong])
+    data = b"".join(frames[slot] for slot in order)
+    return Damage(name, data, frozenset(order), place, missed=wrong == len(frames))
 
 
 def moved(saved: Saved) -> Iterator[Damage]:
     """Records of one session, swapped, doubled and dropped."""
     frames = [saved.data[start:end] for start, end in saved.frames]
-    every = frozenset(range(len(frames)))
-    for a, b in combinations(range(len(frames)), 2):
-        swapped = list(frames)
-        swapped[a], swapped[b] = frames[b], frames[a]
-        yield Damage(f"swapped {a} and {b}", b"".join(swapped), every)
-    for one in range(len(frames)):
+    every = range(len(frames))
+    for a, b in combinations(every, 2):
+        swapped = list(every)
+        swapped[a], swapped[b] = b, a
+        yield arranged(f"swapped {a} and {b}", frames, swapped)
+    for one in every:
         for at in range(len(frames) + 1):
-            doubled = [*frames[:at], frames[one], *frames[at:]]
-            yield Damage(f"{one} again before {at}", b"".join(doubled), every, missed=at == len(frames))
+            yield arranged(f"{one} again before {at}", frames, [*every[:at], one, *every[at:]])
         if one < len(frames) - 1:
-            dropped = [*frames[:one], *frames[one + 1 :]]
-            yield Damage(f"dropped {one}", b"".join(dropped), every - {one})
+            yield arranged(f"dropped {one}", frames, [*every[:one], *every[one + 1 :]])
 
 
 def foreign(saved: Saved, other: Saved) -> Iterator[Damage]:
-    """Records of another session in the place of one's own."""
+    """Records of another session in the place of one's own, of the same slot and of others."""
     every = frozenset(range(len(saved.frames)))
-    for slot, (start, end) in enumerate(saved.frames):
-        begin, stop = other.frames[slot]
+    for (slot, (start, end)), (theirs, (begin, stop)) in product(enumerate(saved.frames), enumerate(other.frames)):
         data = saved.data[:start] + other.data[begin:stop] + saved.data[end:]
-        yield Damage(f"another's {slot}", data, every - {slot})
+        yield Damage(f"another's {theirs} for {slot}", data, every - {slot}, start)
 
 
 def check_found(saved: Saved, damages: Iterator[Damage]) -> None:
@@ -198,6 +207,8 @@ def check_found(saved: Saved, damages: Iterator[Damage]) -> None:
         sight = look(saved)
         assert sight.verification is not None, damage.name
         assert not sight.verification.intact, damage.name
+        places = [fault.place for fault in sight.verification.faults if fault.place is not None]
+        assert min(places) == damage.place, damage.name
         assert sight.steps is None or (damage.missed and sight.steps == saved.steps), damage.name
         check_salvage(saved, damage.whole, damage.name)
     saved.log.write_bytes(saved.data)
