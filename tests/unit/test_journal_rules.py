@@ -14,7 +14,7 @@ from stepwell.journal import decide as d
 from stepwell.journal import events as e
 from stepwell.journal.events import Place, Purged, RunRef, StepPut, Why
 from stepwell.journal.index import INTERVAL_BYTES, INTERVAL_ENTRIES, INTERVAL_SLOTS, Created, Index, Lookup, Run
-from stepwell.journal.record import HEADER_SIZE, Record, Status, frame_size, open_record, stored_steps
+from stepwell.journal.record import HEADER_SIZE, Record, Status, areas_of, frame_size, open_record, stored_steps
 from stepwell.journal.state import SessionState, blank, check_behind, resume
 from tests.unit.test_journal import ATTRIBUTES, JOURNAL, TOKEN, WRITER, History, a_step, begun, reseal, sealed
 
@@ -301,7 +301,8 @@ def test_a_fold_from_a_trim_knows_what_the_writer_knew() -> None:
     for name in ("slot", "digest", "time", "facts", "attributes", "tail_writer", "tail", "other_last"):
         assert getattr(resumed, name) == getattr(history.state, name), name
     assert (resumed.index.base, list(resumed.index.active)) == (2, [K, V])
-    history.add(e.AttributesSet(ATTRIBUTES, activity=False))
+    history.add(e.AttributesSet(ATTRIBUTES, activity=False), e.Extending(9), e.Extending(8))
+    assert (history.state.facts.last_activity, history.state.facts.keep_until) == (1002, 9)
     with pytest.raises(errors.CorruptJournal, match=r"^slot 4") as refused:
         resume(history.records[4])
     assert refused.value.slot == 4
@@ -312,12 +313,12 @@ def test_a_fold_from_a_trim_knows_what_the_writer_knew() -> None:
 
 def test_a_draft_changes_nothing_below_until_it_is_settled() -> None:
     index = Index()
-    index.add_step(V, A, 1)
-    index.add_step(K, A, 1)
+    for invocation in (K, V, K):
+        index.add_step(invocation, A, 1)
     index.recent.add_invocation(K, Created(1, 1))
     weight, draft = index.weight(), index.draft().draft()
     draft.add_step(V, A, 2)
-    assert list(draft.flat().active) == [K, V]
+    assert (list(index.active), list(draft.flat().active)) == ([V, K], [K, V])
     assert (index.slots_of_step(V, A), draft.slots_of_step(V, A)) == ((1,), (1, 2))
     assert draft.settled() is index
     assert (index.slots_of_step(V, A), list(index.active)) == ((1, 2), [K, V])
@@ -347,6 +348,17 @@ def test_only_runs_that_can_hold_an_id_are_read() -> None:
     for base, has in ((2, True), (3, False)):
         index.base = base
         assert (index.has_invocation(K), index.slots_of_step(V, B)) == (has, (2,) if has else ())
+
+
+def test_where_payloads_lie() -> None:
+    blob = a_step()._replace(blocks=(a_step().blocks[0]._replace(codec=e.BLOB),), payloads=(e.Payload(b"z" * 16, b""),))
+    steps = blob, a_step(b"one"), a_step(b"two")._replace(payloads=(e.Payload(b"y" * 16, b"two"),))
+    data, _ = sealed([e.Entry(event, WRITER, TOKEN) for event in (*steps, e.Barrier())])
+    record = open_record(data, JOURNAL)
+    for at, step in enumerate(steps):
+        assert [data[offset : offset + size] for offset, size in areas_of(record, at)] == [b"".join(step.payloads[0])]
+    assert areas_of(record, 3) == []
+    assert [(at, blobs) for at, _, _, blobs in stored_steps(record)] == [(0, 1), (1, 0), (2, 0)]
 
 
 def entries(record: Record) -> object:
