@@ -333,6 +333,16 @@ def test_the_attributes_of_all_events_are_counted() -> None:
     assert e.attribute_bytes([e.Ended(ATTRIBUTES), e.Barrier(), e.Created(ATTRIBUTES, 0, 0)]) == 2 * one > 0
 
 
+def test_merged_runs_keep_the_greatest_ids_of_both() -> None:
+    older, newer = Run(), Run()
+    for run, invocation, step, slot in ((older, N, C, 1), (newer, V, A, 2)):
+        run.add_step(invocation, step, slot)
+        run.add_invocation(invocation, Created(slot, slot))
+    for both in (newer.merged(older), older.merged(newer)):
+        assert (both.last_step, both.last_invocation, both.entries()) == (C, N, 4)
+        assert both.above(2) == replace(newer, last_step=C, last_invocation=N)
+
+
 def test_only_runs_that_can_hold_an_id_are_read() -> None:
     index = Index(runs=(RunRef(3, 0, 1, TOP, K), RunRef(4, 1, 0, B, TOP), RunRef(5, 2, 2, A, V)))
     assert (index.has_invocation(V), index.has_invocation(K)) == (Lookup((3, 5)), Lookup((3,)))
