@@ -65,12 +65,16 @@ class Creation:
 
         Raises:
             AlreadyExists: somebody else was given the key meanwhile.
+            Unavailable: it took too long.
         """
         token, began = self._ports.random(TOKEN_SIZE), instant(self._ports, self._store)
         created = self._created(attributes)
         with self._lanes.use(attributes.session) as lane:
             lane.start(blank())
-            settled = await lane.submit(Intent(caller, token, lambda state, now: Append((created,)), 0))
+            try:
+                settled = await lane.submit(Intent(caller, token, lambda state, now: Append((created,)), 0))
+            except NotFound as error:  # what was known of a journal that does not exist is too old by now
+                raise Unavailable("beginning the session took too long, and wrote nothing: try again") from error
             take_back: Decide = decide.purge
             try:
                 settled = await fill(lane) or settled

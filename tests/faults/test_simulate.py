@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from stepwell.errors import CorruptJournal, NotFound
+from stepwell.errors import CorruptJournal, Fenced, NotFound, SessionEnded
 from stepwell.journal.record import Record
 from stepwell.limits import Limits
 from stepwell.models import Position, Resolution
@@ -66,7 +66,7 @@ class Recorded:
         process = self.world.process("c0")
         client = Client(process, store, weather, Limits.none())
         self.one, self.other = Handle("one", client), Handle("other", client.handle())
-        self.program = Program(self.world, {"put": 1.0})
+        self.program = Program(self.world, {"put": 1.0}, store)
         task = self.world.start(process, self._calls())
         self.world.run(lambda: task.done)
         assert task.error is None
@@ -90,9 +90,11 @@ class Recorded:
             one.redact(self.session, step.invocation_id, step.invocation_step_id, reason=redact.reason),
         )
         self.reread = await self.program.read(self.one, self.session)
+        self.forked = await record(self._call("fork", origin=self.session, key=None), one.fork(self.session))
+        self.forked.session = self.forked.value.session_id
 
     def _call(self, operation: str, **given: object) -> Call:
-        session = None if operation == "create" else self.session
+        session = None if operation in ("create", "fork") else self.session
         return Call(len(self.world.calls), "test", operation, session, dict(given))
 
     async def _put(self, text: str) -> Call:
@@ -304,6 +306,42 @@ def corrupt(r: Recorded) -> str:
 def no_type(r: Recorded) -> str:
     r.add("steps", outcome="unknown").error = KeyError("x")
     return "an error of no type"
+
+
+@planted
+def forked_in_part(r: Recorded) -> str:
+    r.history.chains[r.forked.session or ""].steps.pop()
+    return "which its origin did at no moment"
+
+
+@planted
+def refused_as_ended(r: Recorded) -> str:
+    r.third.outcome, r.third.error = "refused", SessionEnded("it was ended")
+    return "the session was never ended"
+
+
+@planted
+def refused_as_fenced(r: Recorded) -> str:
+    r.third.outcome, r.third.error, r.third.given["epoch"] = "refused", Fenced("it was taken over"), 1
+    return "nobody took the lease over"
+
+
+@planted
+def redacted_and_still_there(r: Recorded) -> str:
+    r.redacted.given["still there"] = True
+    return "the text is still stored"
+
+
+@planted
+def unknown_for_ever(r: Recorded) -> str:
+    r.end(gc=r.add("gc"), resolved=r.add("resolve", value=Resolution(outcome="unknown"), of=r.first.number))
+    return "answered unknown"
+
+
+@planted
+def redacted_another(r: Recorded) -> str:
+    r.add("redact", invocation=r.first.value[0].invocation_id, step=r.first.value[0].invocation_step_id)
+    return "was acknowledged, and is not on the chain"
 
 
 def test_a_history_without_faults_has_none() -> None:

@@ -81,10 +81,12 @@ def main(arguments: Iterable[str] | None = None) -> int:
     options.add_argument("--schedules", type=positive, default=1000, help="how many")
     options.add_argument("--seed", type=int, default=1, help="of the first")
     options.add_argument("--mix", choices=sorted(MIXES), default="hot", help="how often each operation is called")
-    options.add_argument("--store", choices=sorted(STORES), default="sliced", help="what the clients work on")
+    options.add_argument("--store", default="sliced", help=f"{', '.join(sorted(STORES))}, or MODULE:NAME of your own")
     options.add_argument("--jobs", type=positive, default=1, help="processes")
     options.add_argument("--trace", action="store_true", help="print every step of the first schedule, and only that")
     given = options.parse_args(None if arguments is None else list(arguments))
+    if given.store not in STORES and ":" not in given.store:
+        options.error(f"--store {given.store}: {', '.join(sorted(STORES))}, or MODULE:NAME")
     if given.trace:
         played = play(given.seed, given.mix, given.store, traced=True)
         print(*played.trace, *played.faults, sep="\n")

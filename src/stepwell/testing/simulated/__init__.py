@@ -7,5 +7,5 @@ clients.py    what the clients of a schedule do
 calls.py      what they asked for, and what they were told
 chains.py     what was really written, slot by slot
 history.py    whether the two agree
-ending.py     how a schedule ends: faults off, everything read and collected
+play.py       a whole schedule; its end: faults off, everything read and collected
 """

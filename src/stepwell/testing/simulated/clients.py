@@ -15,13 +15,14 @@ from typing import Any
 
 from stepwell.client import AsyncClient
 from stepwell.errors import NotFound, OutcomeUnknown, StepwellError
-from stepwell.ids import uuid_text
+from stepwell.ids import uuid_bytes, uuid_text
 from stepwell.io.files import Files
 from stepwell.io.ports import Ports
 from stepwell.io.retry import RetryPolicy
 from stepwell.journal_backend import JournalBackend
 from stepwell.limits import Limits
 from stepwell.models import InvocationStep, NewStep, Position
+from stepwell.stores.base import JournalId
 from stepwell.testing.simulated.calls import Call
 from stepwell.testing.simulated.faults import Line, Weather
 from stepwell.testing.simulated.schedule import HOUR, SECOND, Killed, Process, Tasks, World
@@ -38,7 +39,8 @@ _ALSO = {"create_invocation": 1, "update": 1, "sessions": 1}
 _BOTH = _SOME | _ALSO
 CALM = _BOTH | {"put": 10, "steps": 3, "lease": 1, "end": 0.3}
 _TAKING_AWAY = {"delete": 2, "delete_softly": 2, "undelete": 2, "redact": 3, "trim": 3, "fork": 2, "extend": 1, "gc": 3}
-HOT = _BOTH | _TAKING_AWAY | {"put": 6, "steps": 4, "lease": 2, "end": 1, "tag": 1, "resolve": 1}
+_AGAIN = {"recreate": 3, "take_over": 3, "put_if_head": 3, "open": 2}
+HOT = _BOTH | _TAKING_AWAY | _AGAIN | {"put": 6, "steps": 4, "lease": 1, "end": 1, "tag": 1, "resolve": 1}
 MIXES: dict[str, dict[str, float]] = {"calm": CALM, "hot": HOT}
 
 
@@ -65,8 +67,9 @@ class Handle:
 class Program:
     """See the module."""
 
-    def __init__(self, world: World, mix: dict[str, float]) -> None:
+    def __init__(self, world: World, mix: dict[str, float], store: SimulatedStore) -> None:
         self._world = world
+        self._store = store
         self._random = world.random
         self._hot = mix is HOT
         # Each hot schedule leaves some operations out, and calls some more often, so that those meet.
@@ -77,8 +80,8 @@ class Program:
         self.sessions: list[str] = []
         self.invocations = [uuid_text(world.random.randbytes(16)) for _ in range(2)]
         self.own_steps = [uuid_text(world.random.randbytes(16)) for _ in range(3)]
-        self.steps: list[tuple[str, str, str, Position]] = []
-        """(session, invocation, step, position) of steps that somebody was told of."""
+        self.steps: list[tuple[str, str, str, str, Position]] = []
+        """(session, invocation, step, text, position) of steps that somebody was told of."""
         self.tokens: list[tuple[str, Call]] = []
 
     # A handle's life
@@ -193,6 +196,23 @@ class Program:
         call = self._call(handle, "fork", None, key=key, origin=session)
         return self._made(await self.record(call, handle.client.fork(session, key=key)))
 
+    async def _recreate(self, handle: Handle) -> Call:
+        """Delete what a key names, and use the key again at once."""
+        key = self._random.choice(KEYS)
+        found = await self.find(handle, key)
+        if found.outcome == "done":
+            call = self._call(handle, "delete", found.value.session_id)
+            await self.record(call, handle.client.delete_session(call.session or "", end=True, reason=call.reason))
+        call = self._call(handle, "create", None, key=key)
+        return self._made(await self.record(call, handle.client.create_session(key=key)))
+
+    async def _take_over(self, handle: Handle) -> Call:
+        """Take the lease of a session that somebody may hold, and write."""
+        call = await self._lease(handle)
+        if call.outcome != "done" or call.session is None:
+            return call
+        return await self._put_these(handle, call.session, self._invocation(), [None], [self._text()])
+
     async def _put(self, handle: Handle) -> Call:
         return await self._put_these(handle, self._session(), self._invocation(), [None], [self._text()])
 
@@ -236,7 +256,8 @@ class Program:
         if call.outcome == "done":
             put: tuple[InvocationStep, ...] = call.value
             handle.seen[session] = put[-1].position
-            self.steps += [(session, invocation, step.invocation_step_id, step.position) for step in put]
+            told = zip(put, texts, strict=True)
+            self.steps += [(session, invocation, step.invocation_step_id, text, step.position) for step, text in told]
         return call
 
     async def _create_invocation(self, handle: Handle) -> Call:
@@ -285,23 +306,26 @@ class Program:
     async def _redact(self, handle: Handle) -> Call:
         if not self.steps:
             return await self._put(handle)
-        session, invocation, step, _ = self._random.choice(self.steps)
+        session, invocation, step, text, _ = self._random.choice(self.steps)
         call = self._call(handle, "redact", session, invocation=invocation, step=step)
-        return await self.record(call, handle.client.redact(session, invocation, step, reason=call.reason))
+        await self.record(call, handle.client.redact(session, invocation, step, reason=call.reason))
+        if call.outcome == "done" and not text.startswith("own"):  # which others put as well
+            journal = JournalId(TENANT, uuid_bytes("session", session))
+            call.given["still there"] = text.encode() in self._store.held(journal)
+        return call
 
     async def _trim(self, handle: Handle) -> Call:
         if not self.steps:
             return await self._put(handle)
-        session, _, _, before = self._random.choice(self.steps)
+        session, *_, before = self._random.choice(self.steps)
         call = self._call(handle, "trim", session, before=before)
         return await self.record(call, handle.client.trim(session, before=before, reason=call.reason))
 
     async def _extend(self, handle: Handle) -> Call:
-        call = self._call(handle, "extend", self._session())
-        until = moment(self._world.now + self._random.choice((30, 60, 200)) * HOUR)
-        return await self.record(
-            call, handle.client.extend_retention(call.session or "", until=until, reason=call.reason)
-        )
+        until = self._world.now + self._random.choice((30, 60, 200)) * HOUR
+        call = self._call(handle, "extend", self._session(), until=until)
+        asked = handle.client.extend_retention(call.session or "", until=moment(until), reason=call.reason)
+        return await self.record(call, asked)
 
     async def _gc(self, handle: Handle) -> Call:
         return await self.record(self._call(handle, "gc", None), handle.client.gc())

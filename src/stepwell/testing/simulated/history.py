@@ -18,13 +18,16 @@ from dataclasses import dataclass, field
 
 from stepwell.errors import (
     CorruptJournal,
+    Fenced,
     InvalidRequest,
     NotFound,
     NotSupported,
+    SessionEnded,
     StaleStore,
     StepwellError,
 )
 from stepwell.ids import uuid_text
+from stepwell.journal.decide import is_redacted
 from stepwell.journal.events import (
     AttributesSet,
     Barrier,
@@ -130,7 +133,9 @@ def answers_are_typed(history: History) -> Iterator[str]:
                 yield f"{call} never ended"
         elif not isinstance(call.error, StepwellError):
             yield f"{call} ended in an error of no type"
-        elif isinstance(call.error, _NO_ANSWERS) or (call.operation == "gc" and isinstance(call.error, NotFound)):
+        elif isinstance(call.error, _NO_ANSWERS) or (
+            call.operation in ("gc", "create", "open") and isinstance(call.error, NotFound)
+        ):
             yield f"{call} ended in {type(call.error).__name__}, which nothing caused"
 
 
@@ -186,11 +191,27 @@ def _was_done_before(chain: Chain, call: Call) -> bool:
         case "trim":
             return any(f.base >= place_of("", call.given["before"]).slot for f in facts)
         case "extend":
-            return True
+            return any(not f.expires_at or f.expires_at >= call.given["until"] for f in facts)
         case "redact":
-            return any(durable <= (call.returned or 0) for durable in chain.redacted().values()) or chain.is_copy
+            return any(
+                place.slot >= chain.records[head].facts.base and _is_about(call, chain, place, head)
+                for head in heads
+                for place in chain.steps
+            )
         case _:
             return False
+
+
+def _is_about(call: Call, chain: Chain, place: Place, head: int) -> bool:
+    """Whether a call is about the step at a place, and that is redacted when *head* is the last slot."""
+    step = chain.entries[place].event
+    assert isinstance(step, StepPut)
+    if (uuid_text(step.invocation), uuid_text(step.step)) != (call.given["invocation"], call.given["step"]):
+        return False
+    return is_redacted(step) or any(
+        isinstance(entry.event, Redacted) and entry.event.place == place and at.slot <= head
+        for at, entry in chain.entries.items()
+    )
 
 
 def _places(found: list[tuple[Chain, Place, Entry]]) -> str:
@@ -213,6 +234,46 @@ def made_sessions_are_there(history: History) -> Iterator[str]:
             for chain in begun:
                 if not chain.purged_by(call.returned or 0):
                     yield f"{call} was refused, and session {chain.session[-6:]} is there"
+
+
+def forks_hold_what_their_origin_held(history: History) -> Iterator[str]:
+    """A fork begins with the steps that its origin had at a moment between call and answer."""
+    for call in history.calls:
+        chain = history.chain(call)
+        origin = history.chains.get(call.given.get("origin", ""))
+        if call.operation != "fork" or call.outcome != "done" or chain is None or origin is None:
+            continue
+        whole = next((place for place, entry in chain.entries.items() if isinstance(entry.event, Copied)), None)
+        copied = [_ids(chain, place) for place in chain.steps if whole is not None and place < whole]
+        heads = [head for head in origin.heads_between(call.invoked, call.returned or 0) if head >= 0]
+        if all(copied != [_ids(origin, place) for place in origin.steps_at(head)] for head in heads):
+            yield f"{call} holds {len(copied)} steps, which its origin did at no moment"
+
+
+def _ids(chain: Chain, place: Place) -> tuple[bytes, bytes]:
+    step = chain.entries[place].event
+    assert isinstance(step, StepPut)
+    return step.invocation, step.step
+
+
+def refusals_have_grounds(history: History) -> Iterator[str]:
+    """Whoever is refused, for a lease or an end, is so by what was there at a moment before the answer."""
+    for call in history.calls:
+        chain = history.chain(call)
+        if chain is None or call.operation not in WRITES or call.outcome != "refused":
+            continue
+        facts = [chain.records[h].facts for h in chain.heads_between(call.invoked, call.returned or 0) if h >= 0]
+        if isinstance(call.error, SessionEnded) and not any(f.status is Status.ENDED for f in facts):
+            yield f"{call} was refused, and the session was never ended"
+        if isinstance(call.error, Fenced) and not any(f.epoch > (call.given["epoch"] or 0) for f in facts):
+            yield f"{call} was refused, and nobody took the lease over"
+
+
+def what_is_redacted_is_erased(history: History) -> Iterator[str]:
+    """When a redaction is acknowledged, nothing that is stored of the session holds the text."""
+    for call in history.calls:
+        if call.given.get("still there"):
+            yield f"{call} was acknowledged, and the text is still stored"
 
 
 def real_time_is_the_order(history: History) -> Iterator[str]:
@@ -243,6 +304,10 @@ def resolutions_are_true(history: History) -> Iterator[str]:
         if of.operation not in WRITES:
             continue
         own = history.own[of] if of.operation != "extend" else history.wrote(of)
+        chain = history.chain(of)
+        whole = chain is not None and chain.is_visible_at(len(chain.records) - 1) and not chain.records[-1].facts.base
+        if outcome == "unknown" and whole and call in history.final:
+            yield f"{call} answered unknown, when nothing else was under way"
         if outcome == "absent" and history.wrote(of):
             yield f"{call} answered absent, and {of} is on the chain at {_places(history.wrote(of))}"
         if outcome == "committed" and call.value.position not in [position(p) for _, p, _ in history.own[of]]:
@@ -476,6 +541,9 @@ RULES: tuple[Rule, ...] = (
     answers_are_typed,
     acknowledged_writes_are_there,
     made_sessions_are_there,
+    forks_hold_what_their_origin_held,
+    refusals_have_grounds,
+    what_is_redacted_is_erased,
     real_time_is_the_order,
     resolutions_are_true,
     reads_are_of_one_moment,

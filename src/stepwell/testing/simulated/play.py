@@ -15,7 +15,7 @@ from stepwell.testing.simulated.clients import KEYS, MIXES, TENANT, Client, Hand
 from stepwell.testing.simulated.faults import DELIVERED_WITHIN, Line, Meddler, Weather
 from stepwell.testing.simulated.history import History, check
 from stepwell.testing.simulated.schedule import HOUR, Process, Stuck, Task, World
-from stepwell.testing.simulated.stores import STORES, Written
+from stepwell.testing.simulated.stores import Written, store_named
 
 COLLECTIONS = 4
 """Runs of gc at the end, a day and an hour apart."""
@@ -47,8 +47,8 @@ class Schedule:
         if store == "memory":
             self._weather.jump = 0.0  # one machine has one clock
         self._written = Written(self.world)
-        self._store = STORES[store](self.world, self._written)
-        self._program = Program(self.world, MIXES[mix])
+        self._store = store_named(store)(self.world, self._written)
+        self._program = Program(self.world, MIXES[mix], self._store)
         some = self._hot and draw.random() < 1 / 4
         self._limits = Limits(retention=timedelta(hours=90)) if some else Limits.none()
         self._drivers: list[Task] = []

@@ -4,8 +4,8 @@ Sliced      as a table or a bucket is: one conditional write per slot, no look a
             removed slot by slot
 Whole       `MemoryStore`: each call is one request, and nothing comes between
 
-A store of your own joins as these do: whatever touches the world goes through `Line.request`, and `Table.wrote` is told
-of every record when it is durable.
+A store of your own joins as these do: whatever touches the world goes through `Line.request`, and `Written.note` is
+told of every record when it is durable. `--store module:name` names what makes one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from stepwell.blocking import run_sync
@@ -49,6 +50,10 @@ class SimulatedStore(Protocol):
         """The store, as one process sees it."""
         ...
 
+    def held(self, journal: JournalId) -> bytes:
+        """All that is stored of a journal at this moment, records and blobs."""
+        ...
+
 
 @dataclass(slots=True)
 class _Tables:
@@ -72,6 +77,10 @@ class Sliced:
     def open(self, line: Line) -> JournalStore:
         """The store, as one process sees it."""
         return _SlicedStore(line, self._tables, self._written, tells_winners=self._winners)
+
+    def held(self, journal: JournalId) -> bytes:
+        """All that is stored of a journal at this moment."""
+        return b"".join([*self._tables.slots[journal].values(), *self._tables.blobs[journal].values()])
 
 
 class _SlicedStore:
@@ -268,6 +277,14 @@ class Whole:
         """The store, as one process sees it."""
         return _WholeStore(self._store, line, self._written)
 
+    def held(self, journal: JournalId) -> bytes:
+        """All that is stored of a journal at this moment."""
+        store = self._store
+        records = [remain.record for remain in run_sync(store.remains(journal, 0))]
+        return b"".join(
+            [*records, *[run_sync(store.get_blob(journal, name)) for name in run_sync(store.blobs(journal))]]
+        )
+
 
 _READS = frozenset({"head", "read", "get_blob", "blobs", "journals", "remains", "get_key", "get_entry", "entries"})
 
@@ -297,3 +314,12 @@ class _WholeStore(Forwarded):
 
 
 STORES: dict[str, Callable[[World, Written], SimulatedStore]] = {"sliced": Sliced, "memory": Whole}
+
+
+def store_named(name: str) -> Callable[[World, Written], SimulatedStore]:
+    """What makes the store of this name, or the one that `module:name` refers to."""
+    if ":" not in name:
+        return STORES[name]
+    module, _, attribute = name.partition(":")
+    made: Callable[[World, Written], SimulatedStore] = getattr(import_module(module), attribute)
+    return made
