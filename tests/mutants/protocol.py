@@ -72,14 +72,14 @@ def _same_content(send: Callable[..., Awaitable[Record | None]]) -> object:
     async def sent(self: Lane, record: bytes, slot: int) -> Record | None:
         winner = await send(self, record, slot)
         mine = open_record(record, self._view.identity)
-        same = winner is not None and _sizes(winner) == _sizes(mine)
+        same = winner is not None and _contents(winner) == _contents(mine) != []
         return None if same else winner
 
     return sent
 
 
-def _sizes(record: Record) -> list[list[int]]:
-    return [[ref.raw_size for ref in event.blocks] for _, event in decide.steps_in(record)]
+def _contents(record: Record) -> list[tuple[bytes, list[bytes]]]:
+    return [(event.step, [payload.stored for payload in event.payloads]) for _, event in decide.steps_in(record)]
 
 
 def _thawed(commit: Callable[..., Awaitable[None]]) -> object:
@@ -118,6 +118,14 @@ def _renewed(send: Callable[..., Awaitable[Record | None]]) -> object:
         return winner
 
     return sent
+
+
+def _by(*clocks: str) -> Callable[[Callable[..., float]], object]:
+    def seconds_since(self: Instant, earlier: Instant) -> float:
+        passed: float = max(getattr(self, clock) - getattr(earlier, clock) for clock in clocks) / 1e6
+        return passed
+
+    return lambda seconds: seconds_since
 
 
 def _stale(current: Callable[..., Awaitable[SessionState]]) -> object:
@@ -260,6 +268,11 @@ PROTOCOL: Mapping[str, Mutant] = {
     "an unknown outcome is told as a failure": lambda: replaced(Lane, "_unknown", _gloomy),
     "a failed condition renews the view": lambda: replaced(Lane, "_send", _renewed),
     "refusals come from a remembered view": lambda: replaced(View, "current", _stale),
+    "six hours are counted by the wall clock alone": lambda: replaced(Instant, "seconds_since", _by("wall")),
+    "six hours are counted by the boot clock alone": lambda: replaced(Instant, "seconds_since", _by("boot")),
+    "six hours are counted by the machine's clocks alone": lambda: replaced(
+        Instant, "seconds_since", _by("wall", "boot")
+    ),
     "no six-hour rule": lambda: constant((view, lane, creation), "VIEW_MAX_SECONDS", 1 << 40),
     "an older lease is not fenced": lambda: replaced(lane, "admit", lambda admit: _anyone(admit, epoch=None)),
     "if_head is not looked at": lambda: replaced(lane, "admit", lambda admit: _anyone(admit, if_head=None)),

@@ -13,7 +13,7 @@ from stepwell.blocking import run_sync
 from stepwell.errors import OutcomeUnknown, PermissionDenied, StepwellError
 from stepwell.models import Data
 from stepwell.stores.base import JournalId, ListingEntry, SlotTaken
-from tests.unit.worlds import LOST_REPLY, LOST_REQUEST, Fate, UnluckyStore, World
+from tests.unit.worlds import LOST_REPLY, LOST_REQUEST, FakeClock, Fate, UnluckyStore, World
 
 DAY, LONG = 86_400, 30 * 3600
 
@@ -55,9 +55,10 @@ class SlottedStore(UnluckyStore):
         return await super().read(journal, first, last) if wild is None else [wild]
 
 
-def _world() -> tuple[SlottedStore, World]:
+def _world(*stopped: str) -> tuple[SlottedStore, World]:
+    """A store and clients, whose clocks of these names stand still."""
     store = SlottedStore()
-    return store, World(store)
+    return store, World(store, FakeClock(*stopped))
 
 
 def _begun(client: Client) -> tuple[str, str]:
@@ -65,25 +66,56 @@ def _begun(client: Client) -> tuple[str, str]:
     return session, client.create_invocation(session).invocation_id
 
 
-def _reclaimed(world: World, session: str) -> Callable[[], object]:
-    """Delete a session and reclaim it, which takes more than a day."""
+def _reclaimed(world: World, session: str, theirs: World | None = None) -> Callable[[], object]:
+    """Delete a session and reclaim it, which takes more than a day; by others, whose clocks may be their own."""
 
     def happen() -> None:
-        other = world.client()
+        others = theirs or world
+        others.clock.now = world.clock.now
+        other = others.client()
         other.delete_session(session, end=True)
         other.gc()
-        world.clock.pass_seconds(LONG)
+        others.clock.pass_seconds(LONG)
+        world.clock.now = others.clock.now
+        if others.store.server_time is not None:
+            others.store.server_time = others.clock.now
         other.gc()
 
     return happen
 
 
-def frozen_before_an_append() -> str | None:
+def frozen_before_an_append(*stopped: str) -> str | None:
     """The session is reclaimed between the decision and the write."""
-    store, world = _world()
+    store, world = _world(*stopped)
     writer = world.client()
     session, invocation = _begun(writer)
-    store.before = _reclaimed(world, session)
+    store.before = _reclaimed(world, session, World(store, FakeClock()))
+    return _acknowledged(lambda: writer.put_invocation_step(session, invocation, "late"))
+
+
+def frozen_while_the_wall_clock_stood_still() -> str | None:
+    """As a machine's that is set back while it sleeps."""
+    return frozen_before_an_append("wall")
+
+
+def frozen_while_the_boot_clock_stood_still() -> str | None:
+    """As a virtual machine's that is suspended."""
+    return frozen_before_an_append("boot")
+
+
+def frozen_while_only_the_store_told_the_time() -> str | None:
+    """Both clocks of the machine stand still."""
+    store, world = _world("wall", "boot")
+    writer = world.client()
+    store.server_time = world.clock.now
+    session, invocation = _begun(writer)
+    reclaim = _reclaimed(world, session, World(store, FakeClock()))
+
+    def happen() -> None:
+        reclaim()
+        store.server_time = world.clock.now
+
+    store.before = happen
     return _acknowledged(lambda: writer.put_invocation_step(session, invocation, "late"))
 
 
@@ -263,6 +295,9 @@ SCENARIOS = (
     redacted_with_a_blob,
     lost_on_its_way,
     frozen_before_an_append,
+    frozen_while_the_wall_clock_stood_still,
+    frozen_while_the_boot_clock_stood_still,
+    frozen_while_only_the_store_told_the_time,
     frozen_behind_a_failed_condition,
     listed_while_it_is_taken_back,
     blob_put_long_before_its_record,

@@ -27,16 +27,17 @@ START = 1_800_000_000_000_000
 
 
 class FakeClock:
-    """Both clocks, in microseconds; `pass_seconds` moves them together."""
+    """Both clocks, in microseconds; `pass_seconds` moves them together. *stopped* stand still at their start."""
 
-    def __init__(self) -> None:
+    def __init__(self, *stopped: str) -> None:
         self.now = START
+        self._stopped = stopped
 
     def wall(self) -> int:
-        return self.now
+        return START if "wall" in self._stopped else self.now
 
     def boot(self) -> int:
-        return self.now
+        return START if "boot" in self._stopped else self.now
 
     def pass_seconds(self, seconds: float) -> None:
         self.now += int(seconds * 1e6)
