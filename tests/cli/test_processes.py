@@ -186,7 +186,8 @@ def on_terminal(bench: Bench, *words: str, typed: bytes = b"") -> tuple[int, str
         os.execvpe(PROGRAM[0], [*PROGRAM, *words], bench.environment | {"TERM": "xterm", "COLUMNS": "100"})
     shown = b""
     if typed:
-        shown += until(terminal, lambda text: b"[y/N]" in text)
+        shown += until(terminal, lambda text: b"[y/N]: " in text)
+        time.sleep(0.2)  # a signal that comes just before Python begins to read interrupts nothing until the next key
         os.write(terminal, typed)
     shown += until(terminal, lambda _: False)
     os.close(terminal)
