@@ -78,8 +78,8 @@ def _same_content(send: Callable[..., Awaitable[Record | None]]) -> object:
     return sent
 
 
-def _contents(record: Record) -> list[tuple[bytes, list[bytes]]]:
-    return [(event.step, [payload.stored for payload in event.payloads]) for _, event in decide.steps_in(record)]
+def _contents(record: Record) -> list[list[bytes]]:
+    return [[payload.stored for payload in event.payloads] for _, event in decide.steps_in(record)]
 
 
 def _thawed(commit: Callable[..., Awaitable[None]]) -> object:
