@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from stepwell.testing import COLOURS, Colour
+from stepwell.stores.memory import MemoryStore
+from stepwell.testing import COLOURS, Colour, OpenStore
 from stepwell.testing.model import chunk, run
 from tests.faults.planted_model import MUTANTS
 
@@ -16,6 +19,17 @@ def test_clients_do_what_the_reference_says(url: str, colour: Colour) -> None:
     figures, failures = run(PROGRAMS, 1, url=url, colour=colour)
     assert failures == []
     assert figures["programs"] >= PROGRAMS
+
+
+def another_place() -> tuple[OpenStore, Callable[[], None]]:
+    """A store as somebody else's is given to the command."""
+    store = MemoryStore()
+    return lambda ports: store, lambda: None
+
+
+def test_a_store_of_ones_own_is_taken_by_name() -> None:
+    figures, failures = run(2, 1, url=f"{__name__}:another_place")
+    assert (figures["programs"], failures) == (2, [])
 
 
 def found() -> str:

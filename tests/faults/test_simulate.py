@@ -42,6 +42,11 @@ def test_schedules_on_the_memory_store_end_as_they_were_told() -> None:
     assert (figures["schedules"], bad) == (500, [])
 
 
+def test_a_store_of_ones_own_is_taken_by_name() -> None:
+    figures, bad = simulate(3, seed=1, mix="hot", store="stepwell.testing.simulated.stores:Sliced")
+    assert (figures["schedules"], bad) == (3, [])
+
+
 def test_a_seed_is_one_schedule_bit_for_bit() -> None:
     first, again, other = (Schedule(seed, "hot", "sliced", traced=True).play() for seed in (7, 7, 8))
     assert first == again

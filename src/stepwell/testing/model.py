@@ -8,12 +8,14 @@ reads everything back (modelled/). Programs come in chunks of CHUNK, chunk numbe
 in every run with one version of hypothesis. A program that fails is made as short as hypothesis can.
 
 --url is `memory:`, or `file:DIR` with a folder in which each program gets an empty one of its own; `file:` alone takes
-a temporary one, in memory where the system has such a place.
+a temporary one, in memory where the system has such a place. A store of your own is `MODULE:NAME`, the name of a
+function without arguments that returns what `place` does.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -22,6 +24,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from stepwell.extras import require
@@ -35,6 +38,7 @@ STEPS = 50
 SHRINK_SECONDS = 60
 """How long a program that fails is made shorter, at most."""
 IN_MEMORY = Path("/dev/shm")
+_OURS = re.compile(r"memory:|file:.*|[\w.]+:[\w]+")
 
 
 def place(url: str) -> tuple[OpenStore, Callable[[], None]]:
@@ -42,6 +46,10 @@ def place(url: str) -> tuple[OpenStore, Callable[[], None]]:
     if url == "memory:":
         memory = MemoryStore()
         return lambda ports: memory, lambda: None
+    if not url.startswith("file:"):
+        module, _, name = url.partition(":")
+        made: tuple[OpenStore, Callable[[], None]] = getattr(import_module(module), name)()
+        return made
     parent = url.removeprefix("file:") or (str(IN_MEMORY) if IN_MEMORY.is_dir() else None)
     folder = tempfile.mkdtemp(prefix="stepwell-model-", dir=parent)
     return lambda ports: FileStore(f"{folder}/store", ports), lambda: shutil.rmtree(folder, ignore_errors=True)
@@ -122,12 +130,12 @@ def main(arguments: Iterable[str] | None = None) -> int:
     options.add_argument("--programs", type=positive, default=300, help="how many")
     options.add_argument("--steps", type=positive, default=STEPS, help="operations in each program, at most")
     options.add_argument("--seed", type=int, default=1, help="of the first chunk")
-    options.add_argument("--url", default="memory:", help="memory:, file: or file:DIR")
+    options.add_argument("--url", default="memory:", help="memory:, file:, file:DIR, or MODULE:NAME of your own")
     options.add_argument("--colour", choices=COLOURS, default="sync", help="of the clients")
     options.add_argument("--jobs", type=positive, default=1, help="processes")
     given = options.parse_args(None if arguments is None else list(arguments))
-    if not given.url.startswith(("memory:", "file:")):
-        options.error(f"--url {given.url}: memory:, file: or file:DIR")
+    if not _OURS.fullmatch(given.url):
+        options.error(f"--url {given.url}: memory:, file:, file:DIR, or MODULE:NAME")
     began = time.perf_counter()
     figures, failures = run(
         given.programs, given.seed, steps=given.steps, url=given.url, colour=given.colour, jobs=given.jobs
