@@ -294,11 +294,12 @@ class Journals:
         """Finish an erasure that was interrupted."""
         with self._home(log.name) as home:
             content = self._folder.read_file(REDO, home)
-        if content is None:
-            return
-        redo = unchecked(content)
-        if redo is None:
-            raise CorruptJournal(f"the file {REDO} beside the log is damaged")
+            if content is None:
+                return
+            redo = unchecked(content)
+            if redo is None:
+                raise CorruptJournal(f"the file {REDO} beside the log is damaged")
+            self._files.sync(home)  # a killed writer may not have come to that, and the log is about to change
         log.overwrite(ormsgpack.unpackb(redo))
         self._forget_redo(log.name)
 
