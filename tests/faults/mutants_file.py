@@ -8,12 +8,14 @@ MUTANTS    by name, a context manager inside which every file store is that one
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
 from unittest.mock import patch
 
+from stepwell.io.files import Files
 from stepwell.journal.record import frame_size
 from stepwell.stores import log as logs
 from stepwell.stores.file import FileStore
@@ -23,6 +25,7 @@ from stepwell.stores.log import Log, erased
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 _overwrite, _write, _write_file = Log.overwrite, Log.write, Folder.write_file
+_do_again, _remove = Journals._do_again, Journals.remove
 
 
 def _nothing(*_args: object) -> None:
@@ -82,12 +85,59 @@ def _frame_unchecked(self: Log, end: int) -> tuple[int, bytes] | None:
     return (start, record) if frame_size(record, 0) == size else None
 
 
-def _rewrite_without_sync(self: Journals, *args: Any) -> None:
-    with patch.object(self._files, "sync", _nothing):
-        _rewrite(self, *args)
+def _files_of(part: Journals | FileStore | Folder) -> Files:
+    return part.files if isinstance(part, Folder) else part._files
 
 
-_rewrite = Journals._rewrite
+def _without(kind: type, method: str, *syncs: str) -> Mutant:
+    """A method inside which nothing is made durable by these calls."""
+    original = getattr(kind, method)
+
+    def without(self: Any, *args: Any) -> Any:
+        files = _files_of(self)
+        with ExitStack() as patches:
+            for sync in syncs:
+                patches.enter_context(patch.object(files, sync, _nothing))
+            return original(self, *args)
+
+    return _is(kind, method, without)
+
+
+def _without_folders(kind: type, method: str) -> Mutant:
+    """A method that makes no name durable; what is in files it does."""
+    original = getattr(kind, method)
+
+    def without(self: Any, *args: Any) -> Any:
+        files = _files_of(self)
+        sync = files.sync
+
+        def sync_file(fd: int) -> None:
+            if not stat.S_ISDIR(files.stat(fd).st_mode):
+                sync(fd)
+
+        with patch.object(files, "sync", sync_file):
+            return original(self, *args)
+
+    return _is(kind, method, without)
+
+
+def _remove_undurably(self: Journals, name: str) -> None:
+    """The log's removal is durable, that of the session's folder is not."""
+    tenant, sync = self._tenant(name), self._files.sync
+
+    def sync_another(fd: int) -> None:
+        if fd != tenant:
+            sync(fd)
+
+    with patch.object(self._files, "sync", sync_another):
+        _remove(self, name)
+
+
+def _do_again_at_once(self: Journals, log: Log) -> None:
+    """A killed writer's note is followed while its name may still be lost."""
+    with patch.object(self._files, "sync", _nothing), patch.object(self, "_forget_redo", _nothing):
+        _do_again(self, log)
+    self._forget_redo(log.name)
 
 
 def _is(kind: type, method: str, instead: Callable[..., object]) -> Mutant:
@@ -113,6 +163,14 @@ MUTANTS: dict[str, Mutant] = {
     "an erasure is not synced": _is(Log, "overwrite", _overwrite_without_sync),
     "an interrupted erasure is not finished": _is(Journals, "_do_again", _nothing),
     "what an erasure writes is noted but not synced": _is(Folder, "write_file", _lossy("sync_data", REDO)),
-    "a trimmed log replaces the old one unsynced": _is(Journals, "_rewrite", _rewrite_without_sync),
+    "an interrupted erasure is done again before its note is durable": _is(Journals, "_do_again", _do_again_at_once),
+    "an erasure's note is not durably forgotten": _without_folders(Journals, "_forget_redo"),
+    "a trimmed log replaces the old one unsynced": _without(Journals, "_rewrite", "sync"),
+    "a trimmed log's name is not synced": _without_folders(Journals, "remove_below"),
+    "a session's removal is not synced": _is(Journals, "remove", _remove_undurably),
+    "a blob's removal is not synced": _without_folders(FileStore, "_remove_blob"),
+    "a copied blob is not synced": _without(FileStore, "_copy_blob", "sync", "sync_data"),
+    "a cloned blob is not synced": _without(Folder, "_clone", "sync"),
+    "a cloned blob's name is not synced": _without_folders(Folder, "clone_file"),
     "nobody finishes for a killed writer": _is(Journals, "_settle", _nothing),
 }

@@ -12,11 +12,13 @@ from stepwell.models import blocks
 from stepwell.sync import Client
 from stepwell.testing.bench import FakeClock
 from stepwell.testing.disk import SimulatedDisk
-from stepwell.testing.power.expected import Known, Step, Told, found
-from stepwell.testing.power.program import client_on
+from stepwell.testing.power.expected import Known, Step, Told, found, secrets_of
+from stepwell.testing.power.program import client_on, reclaim
 
 RECOVERY_CALLS = 12
 """A recovery is cut short within so many of its changes, if it makes as many."""
+RECLAIM_SHARE = 0.1
+"""Of the disks: what is left on them is reclaimed in the end."""
 
 
 class Lost(Exception):
@@ -32,9 +34,12 @@ def check(disk: SimulatedDisk, told: Told, chance: random.Random, clock: FakeClo
     during: list[SimulatedDisk] = []
     disk.on_change = _at(chance.randint(1, RECOVERY_CALLS), lambda: during.append(disk.crash(chance)))
     now = _look(disk, told, chance, clock)
-    _look(disk.crash(chance), now, chance, clock)
+    last = disk.crash(chance)
+    now = _look(last, now, chance, clock)
     for again in during:
         _look(again, told, chance, clock)
+    if chance.random() < RECLAIM_SHARE:
+        _look_at_reclaimed(last, now, told, chance, clock)
     return 2 + len(during)
 
 
@@ -51,11 +56,31 @@ def _at(moment: int, crash: Callable[[], None]) -> Callable[[], None]:
     return changed
 
 
+def _look_at_reclaimed(disk: SimulatedDisk, now: Told, told: Told, chance: random.Random, clock: FakeClock) -> None:
+    """Reclaim what there is: that takes what was dropped, wherever an earlier run was cut short, and nothing else."""
+    reclaim(client_on(disk, clock, chance), clock)
+    now = _with_what_was_begun(now, told.pending)
+    if left := secrets_of(now.reclaimable(), disk):
+        raise Lost(f"{len(left)} pieces of what was trimmed or deleted were not reclaimed")
+    _look(disk, now, chance, clock)
+
+
+def _with_what_was_begun(now: Told, pending: tuple[int, Known] | None) -> Told:
+    """A redaction that was decided, but cut short before it erased anything, is finished by whoever reclaims."""
+    if pending is None or pending[0] >= len(now.sessions):
+        return now
+    number, after = pending
+    redacted = {step.step for step in after.steps if step == step.redacted()}
+    steps = [step.redacted() if step.step in redacted else step for step in now.sessions[number].steps]
+    return replace(now, pending=(number, replace(now.sessions[number], steps=tuple(steps))))
+
+
 def _look(disk: SimulatedDisk, told: Told, chance: random.Random, clock: FakeClock) -> Told:
     """What a new client finds of every session, which is as it should be, with a step that it appends then."""
+    _check_secrets(disk, told)  # before anything is mended
     client = client_on(disk, clock, chance)
     pending = {} if told.pending is None else dict([told.pending])
-    now = Told([], doing="look", secrets=told.secrets)
+    now = Told([], doing="look", secrets=told.secrets, dropped=told.dropped)
     for number, known in enumerate(told.sessions):
         now.sessions.append(_as_promised(client, number, known, pending.pop(number, known)))
     for number, known in pending.items():  # one that was about to be created
@@ -64,7 +89,6 @@ def _look(disk: SimulatedDisk, told: Told, chance: random.Random, clock: FakeClo
     disk.on_change = None
     _check_keys(client, now)
     _check_lists(client, now)
-    _check_secrets(disk, told)
     _append(client, now, chance)
     _verify(client, now, chance)
     return now
@@ -105,7 +129,7 @@ def _check_secrets(disk: SimulatedDisk, told: Told) -> None:
         return
     for path, content in disk.files():
         if any(secret in content for secret in told.secrets):
-            raise Lost(f"{path} holds what was redacted")
+            raise Lost(f"{path} holds what was redacted or reclaimed")
 
 
 def _append(client: Client, now: Told, chance: random.Random) -> None:

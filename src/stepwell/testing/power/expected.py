@@ -2,21 +2,24 @@
 
 Step, Known    a step, a session; what is found is written the same way, so that the two compare
 Told           everything that was acknowledged, and the one operation that was not yet
+secrets_of     bytes that are to be in no file once their step is gone
 found          a session as a client finds it
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from stepwell.errors import NotFound
-from stepwell.models import ContentBlock, InvocationStep, Position, Redacted
+from stepwell.models import ContentBlock, Data, InvocationStep, Position, Redacted, Text
 from stepwell.sync import Client
+from stepwell.testing.disk import SimulatedDisk
 
 Presence = Literal["here", "hidden", "gone"]
+SECRET_SIZE = 24
 
 
 class Step(NamedTuple):
@@ -77,11 +80,9 @@ class Told:
     pending: tuple[int, Known] | None = None
     doing: str = ""
     secrets: list[bytes] = field(default_factory=list[bytes])
-    """Bytes that were redacted, and acknowledged to be."""
-
-    def copy(self) -> Told:
-        """As it is now."""
-        return Told(self.sessions[:], self.pending, self.doing, self.secrets[:])
+    """Bytes that were redacted or reclaimed, and acknowledged to be: no file may hold them."""
+    dropped: list[Step] = field(default_factory=list[Step])
+    """Steps that were trimmed, or whose session was deleted: a session's log holds them until they are reclaimed."""
 
     def acknowledge(self) -> None:
         """The operation returned."""
@@ -94,6 +95,33 @@ class Told:
         """Whether no later session has the key of this one."""
         key = self.sessions[number].key
         return all(other.key != key for other in self.sessions[number + 1 :])
+
+    def named(self, *, but: int | None = None) -> set[str]:
+        """The steps of all sessions but one, by their ids: what a fork copied is there still."""
+        return {
+            step.step
+            for number, known in enumerate(self.sessions)
+            if number != but and known.presence != "gone"
+            for step in known.steps
+        }
+
+    def reclaimable(self) -> list[Step]:
+        """What was dropped, and is in no session any more."""
+        named = self.named()
+        return [step for step in self.dropped if step.step not in named]
+
+
+def secrets_of(steps: Iterable[Step], disk: SimulatedDisk) -> list[bytes]:
+    """Bytes by which the content of steps is known again, those that files hold now: no others can be seen to go."""
+    blocks = [block for step in steps for block in step.content]
+    texts = [block.text.encode()[:SECRET_SIZE] for block in blocks if isinstance(block, Text)]
+    data = [block.data[:SECRET_SIZE] for block in blocks if isinstance(block, Data)]
+    contents = [content for _, content in disk.files()]
+    return [
+        secret
+        for secret in (*texts, *data)
+        if len(secret) == SECRET_SIZE and any(secret in content for content in contents)
+    ]
 
 
 def found(client: Client, known: Known) -> Known:

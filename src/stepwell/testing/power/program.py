@@ -18,21 +18,27 @@ from stepwell.io.blocking import BlockingTasks
 from stepwell.io.ports import Ports
 from stepwell.journal_backend import JournalBackend
 from stepwell.limits import Limits
-from stepwell.models import Content, Data, NewStep, Text, blocks
-from stepwell.stores.base import JournalStore
+from stepwell.models import Content, Data, NewStep, blocks
 from stepwell.stores.file import FileStore
 from stepwell.sync import Client
 from stepwell.testing.bench import FakeClock
 from stepwell.testing.disk import SimulatedDisk
-from stepwell.testing.power.expected import Known, Step, Told, found
+from stepwell.testing.power.expected import Known, Step, Told, found, secrets_of
+from stepwell.testing.power.watched import Watched
 
 ROOT = "/store"
 TENANT = "power"
 INLINE_BYTES = 2048
 """Above this a payload is a blob here: as on a real store, only sooner."""
-KEYS = ("a", "b", "c")
+KEYS = ("a", "b", "c", "d")
 FAILING_SHARE = 0.25
 """Of the appends: one of their system calls fails."""
+WEIGHTS_LEAST = (2, 6, 2, 0, 1, 0, 0, 1, 0, 0, 0, 0, 1)
+"""In the order of the operations: without sessions and steps there is nothing to do, and what takes them is rare."""
+CLONES_SHARE = 0.4
+"""Of the disks: they can clone files."""
+LARGE_SHARES = (0.1, 0.5)
+"""Of what is put, and of what is redacted: it is a blob. Each program has one of these."""
 
 
 class DiskClient(AsyncClient):
@@ -41,13 +47,10 @@ class DiskClient(AsyncClient):
     def __init__(self, disk: SimulatedDisk, clock: FakeClock, chance: random.Random) -> None:
         ports = Ports(clock, BlockingTasks(), disk, chance.randbytes)
         limits = replace(Limits.none(), retention=timedelta(days=900))
-        self._attach(JournalBackend(_open(ports), ports, tenant=TENANT, limits=limits), limits, ports)
-
-
-def _open(ports: Ports) -> JournalStore:
-    store = FileStore(ROOT, ports)
-    store.inline_bytes = INLINE_BYTES
-    return store
+        store = FileStore(ROOT, ports)
+        store.inline_bytes = INLINE_BYTES
+        self.watched = Watched(store)
+        self._attach(JournalBackend(self.watched, ports, tenant=TENANT, limits=limits), limits, ports)
 
 
 def client_on(disk: SimulatedDisk, clock: FakeClock, chance: random.Random) -> Client:
@@ -60,10 +63,12 @@ class Program:
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
-        self.disk = SimulatedDisk(clones=self.chance.random() < 0.2)
+        self.disk = SimulatedDisk(clones=self.chance.random() < CLONES_SHARE)
         self.clock = FakeClock()
         self.told = Told()
-        self.client = client_on(self.disk, self.clock, self.chance)
+        driven = DiskClient(self.disk, self.clock, self.chance)
+        self.watched, self.client = driven.watched, Client.over(driven)
+        self._large_share = self.chance.choice(LARGE_SHARES)
         self._operations: Sequence[Callable[[], None]] = (
             self._create,
             self._put,
@@ -81,7 +86,7 @@ class Program:
         )
         # Each program does some of them often and others never: that finds more than doing a little of everything.
         often = [self.chance.choice((0, 1, 4)) for _ in self._operations]
-        self._weights = [max(weight, least) for weight, least in zip(often, (1, 6, 2, *[0] * 10), strict=True)]
+        self._weights = list(map(max, often, WEIGHTS_LEAST))
 
     def run(self, operations: int, acknowledged: Callable[[], None]) -> None:
         """Do so many; *acknowledged* is called after each."""
@@ -94,12 +99,16 @@ class Program:
 
     # Which session
 
-    def _any(self, *, active: bool = False, hidden: bool = False) -> int | None:
+    def _any(self, *, active: bool = False, hidden: bool = False, steps: bool = False) -> int | None:
         chosen = [
             number
             for number, known in enumerate(self.told.sessions)
-            if known.presence == ("hidden" if hidden else "here") and not (active and known.status != "ACTIVE")
+            if known.presence == ("hidden" if hidden else "here")
+            and not (active and known.status != "ACTIVE")
+            and not (steps and not known.steps)
         ]
+        if steps and self.chance.random() < self._large_share:
+            chosen = [n for n in chosen if any(map(_is_large, self.told.sessions[n].steps))] or chosen
         return self.chance.choice(chosen) if chosen else None
 
     def _begin(self, doing: str, number: int, known: Known) -> None:
@@ -127,6 +136,7 @@ class Program:
     def _put_some(self, count: int) -> None:
         number = self._any(active=True)
         if number is None:
+            self._create()
             return
         known = self.told.sessions[number]
         invocations = sorted({step.invocation for step in known.steps}) or [self._id()]
@@ -185,7 +195,7 @@ class Program:
             self.told.acknowledge()
 
     def _fork(self) -> None:
-        origin = self._any()
+        origin = self._any(steps=self.chance.random() < 0.8)
         free = [key for key in KEYS if all(k.key != key or k.presence == "gone" for k in self.told.sessions)]
         if origin is None or not free:
             return
@@ -207,6 +217,7 @@ class Program:
             self._begin("delete_session", number, known)
             self.client.delete_session(known.session_id, end=True)
             self.told.acknowledge()
+            self.told.dropped += known.steps
 
     def _hide(self) -> None:
         number = self._any()
@@ -225,30 +236,38 @@ class Program:
             self.told.acknowledge()
 
     def _redact(self) -> None:
-        number = self._any()
-        known = None if number is None else self.told.sessions[number]
-        if number is None or known is None or not known.steps:
+        number = self._any(steps=True)
+        if number is None:
             return
-        at = self.chance.randrange(len(known.steps))
+        known = self.told.sessions[number]
+        fresh = [at for at, step in enumerate(known.steps) if step != step.redacted()]
+        large = [at for at in fresh if _is_large(known.steps[at])]
+        chosen = large if self.chance.random() < self._large_share else fresh
+        at = self.chance.choice(chosen or range(len(known.steps)))  # one that is redacted already, at times
         step = known.steps[at]
         steps = (*known.steps[:at], step.redacted(), *known.steps[at + 1 :])
+        secrets = [] if self._is_elsewhere(number, step) else secrets_of([step], self.disk)
         self._begin("redact", number, replace(known, steps=steps))
         self.client.redact(known.session_id, step.invocation, step.step, reason="asked for")
         self.told.acknowledge()
-        if not any(step.step == other.step for k in self.told.sessions if k is not known for other in k.steps):
-            self.told.secrets += _secrets(step)
+        self.told.secrets += secrets
+
+    def _is_elsewhere(self, number: int, step: Step) -> bool:
+        """Whether another session's files may hold this step's bytes: one is the fork of the other."""
+        return step.step in self.told.named(but=number) or any(step.step == gone.step for gone in self.told.dropped)
 
     def _trim(self) -> None:
-        number = self._any()
-        known = None if number is None else self.told.sessions[number]
-        if number is None or known is None or not known.steps:
+        number = self._any(steps=True)
+        if number is None:
             return
-        before = self.chance.choice(known.steps)
+        known = self.told.sessions[number]
+        before = self.chance.choice([step for step in known.steps if step.slot > known.steps[0].slot] or known.steps)
         assert before.position is not None
         kept = tuple(step for step in known.steps if step.slot >= before.slot)
         self._begin("trim", number, replace(known, steps=kept))
         self.client.trim(known.session_id, before=before.position)
         self.told.acknowledge()
+        self.told.dropped += [step for step in known.steps if step.slot < before.slot]
 
     def _extend(self) -> None:
         number = self._any()
@@ -261,10 +280,20 @@ class Program:
         self.told.acknowledge()
 
     def _reclaim(self) -> None:
+        """Reclaim, and have something to reclaim more often than not."""
+        match self.chance.randrange(5):
+            case 0 | 1:
+                self._trim()
+            case 2 | 3:
+                self._delete()
+            case _:
+                pass
+        gone = self.told.reclaimable()
+        secrets = secrets_of(gone, self.disk)
         self.told.doing = "gc"
-        self.client.gc()
-        self.clock.advance(timedelta(hours=25))
-        self.client.gc()
+        reclaim(self.client, self.clock)
+        self.told.secrets += secrets
+        self.told.dropped = [step for step in self.told.dropped if step not in gone]
 
     # What is put
 
@@ -273,14 +302,14 @@ class Program:
 
     def _content(self) -> Content:
         text = self.chance.randbytes(12).hex()
-        match self.chance.randrange(6):
+        if self.chance.random() < self._large_share:
+            return self._data(self.chance.randint(INLINE_BYTES + 1, 2 * INLINE_BYTES))
+        match self.chance.randrange(5):
             case 0:
                 return [text, self._data(self.chance.randint(1, 900))]
             case 1 | 2:
                 return self._data(self.chance.randint(1000, INLINE_BYTES))  # of several sectors
             case 3:
-                return self._data(self.chance.randint(INLINE_BYTES + 1, 2 * INLINE_BYTES))
-            case 4:
                 return text + self.chance.choice(("\0", " ", "x")) * self.chance.randrange(1500)
             case _:
                 return text
@@ -289,7 +318,12 @@ class Program:
         return Data(media_type="test/random", data=self.chance.randbytes(size))
 
 
-def _secrets(step: Step) -> list[bytes]:
-    """Bytes by which the content of a step is known again."""
-    texts = [block.text.encode()[:24] for block in step.content if isinstance(block, Text)]
-    return texts + [block.data[:24] for block in step.content if isinstance(block, Data) and len(block.data) >= 24]
+def reclaim(client: Client, clock: FakeClock) -> None:
+    """Remove what was marked, which takes a day."""
+    client.gc()
+    clock.advance(timedelta(hours=25))
+    client.gc()
+
+
+def _is_large(step: Step) -> bool:
+    return any(isinstance(block, Data) and len(block.data) > INLINE_BYTES for block in step.content)
