@@ -12,7 +12,7 @@ import pytest
 from stepwell import errors
 from stepwell.journal import decide as d
 from stepwell.journal import events as e
-from stepwell.journal.events import Place, Purged, RunRef, StepPut, Why
+from stepwell.journal.events import Barrier, Entry, Place, Purged, RunRef, StepPut, Why
 from stepwell.journal.index import INTERVAL_BYTES, INTERVAL_ENTRIES, INTERVAL_SLOTS, Created, Index, Lookup, Run
 from stepwell.journal.record import HEADER_SIZE, Record, Status, areas_of, frame_size, open_record, stored_steps
 from stepwell.journal.state import SessionState, blank, check_behind, resume
@@ -392,3 +392,10 @@ def test_what_is_damaged_or_without_form_is_refused_by_its_slot() -> None:
             with pytest.raises(errors.CorruptJournal, match=r"^the record in slot 5 has no valid form") as refused:
                 read(record)
             assert refused.value.slot == 5
+
+
+def test_a_body_that_is_no_msgpack_is_refused_with_its_slot() -> None:
+    data, _ = sealed([Entry(Barrier(), WRITER, TOKEN)], 5)
+    with pytest.raises(errors.CorruptJournal, match="slot 5 has no valid form") as refused:
+        open_record(reseal(data, b"\xc1"), JOURNAL)
+    assert refused.value.slot == 5

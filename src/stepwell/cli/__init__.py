@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import sys
 
+from stepwell.cli import interruption
+
 
 def main() -> None:
     """Run the command that `sys.argv` names."""
+    interruption.begin()
     try:
         from stepwell.cli.run import run
     except KeyboardInterrupt:  # while modules are loaded: `exits` is not at hand yet
+        interruption.caught()
         told = '{"error": {"type": "Interrupted", "message": "interrupted", "retryable": true}}'
         print(told if "--json" in sys.argv else "stepwell: interrupted", file=sys.stderr)
         sys.exit(130)

@@ -16,6 +16,7 @@ from typing import Annotated, TypeAlias
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from stepwell.cli import interruption
 from stepwell.cli.exits import FAILED, INTERRUPTED, code_of, remark, tell, tell_interrupted
 from stepwell.cli.place import check_there, session_folder, store_name
 from stepwell.cli.screen import Screen
@@ -111,6 +112,7 @@ class Run:
         try:
             agreed = typer.confirm(question, err=True)
         except (KeyboardInterrupt, typer.Abort):
+            interruption.caught()
             self.again = lambda: "nothing was done"
             print(file=sys.stderr)  # ends the line of the question
             raise
@@ -155,6 +157,7 @@ def running(
         tell(error, as_json=as_json, hint=_hint(error, settled, store_name(url, tenant) if run else ""))
         raise typer.Exit(code_of(error)) from None
     except (KeyboardInterrupt, typer.Abort):
+        interruption.caught()
         tell_interrupted(run.again() if run else again, as_json=as_json, after=run.after if run else None)
         raise typer.Exit(INTERRUPTED) from None
 

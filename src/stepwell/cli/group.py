@@ -10,6 +10,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
+from stepwell.cli import interruption
 from stepwell.cli.exits import FAILED, INTERRUPTED, USAGE, tell_interrupted, tell_usage
 
 # typer brings a copy of click, or uses the one that is installed: it has either's error for what was not understood.
@@ -42,6 +43,7 @@ class OneLineGroup(TyperGroup):
             tell_usage(_in_one_line(error), as_json=as_json)
             sys.exit(USAGE)
         except KeyboardInterrupt:  # before a command was at work, or when it had ended
+            interruption.caught()
             tell_interrupted(as_json=as_json)
             sys.exit(INTERRUPTED)
         except BrokenPipeError:

@@ -8,6 +8,7 @@ import sys
 from io import TextIOWrapper
 from pathlib import Path
 
+from stepwell.cli import interruption
 from stepwell.cli.exits import FAILED, INTERRUPTED, code_of, remark, tell, tell_interrupted
 from stepwell.cli.terminal import harmless
 from stepwell.errors import StepwellError
@@ -30,6 +31,7 @@ def run() -> None:
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
         app()
     except KeyboardInterrupt:
+        interruption.caught()
         tell_interrupted(as_json=as_json)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:

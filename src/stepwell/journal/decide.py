@@ -200,11 +200,8 @@ def find_step(state: SessionState, invocation: bytes, step: bytes) -> tuple[Plac
         return slots
     if missing := tuple(slot for slot in slots if slot not in state.evidence):
         return Lookup(missing)
-    for slot in slots:
-        for place, event in steps_in(state.evidence[slot]):
-            if (event.invocation, event.step) == (invocation, step):
-                return place, event
-    return None
+    every = (found for slot in slots for found in steps_in(state.evidence[slot]))
+    return next((found for found in every if (found[1].invocation, found[1].step) == (invocation, step)), None)
 
 
 def is_redacted(step: StepPut) -> bool:

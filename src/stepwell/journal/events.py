@@ -334,7 +334,7 @@ def to_wire(entry: Entry, writer: bytes, token: bytes) -> list[Any]:
             return [*head, until]
         case Extended(attributes, until, why):
             return [*head, _attributes_to_wire(attributes), until, *why]
-        case Expired() | Barrier() | Copied():
+        case _:  # Expired, Barrier, Copied
             return head
 
 

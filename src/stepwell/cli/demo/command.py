@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from stepwell.cli import interruption
 from stepwell.cli.demo import place
 from stepwell.cli.demo.run import run
 from stepwell.cli.demo.show import Spinner, as_json, show
@@ -20,6 +21,7 @@ def demonstrate(url: str | None, *, as_json_document: bool) -> bool:
         with Spinner() as progress:
             outcome = run(where, progress)
     except KeyboardInterrupt:
+        interruption.caught()
         kept = f"what was stored until then stays in {where.url}, under the key {where.key}"
         tell_interrupted(kept, as_json=as_json_document)
         sys.exit(INTERRUPTED)
