@@ -11,6 +11,7 @@ import sys
 from types import FrameType
 
 AGAIN_SECONDS = 0.5
+_raised = False
 
 
 def begin() -> None:
@@ -19,6 +20,11 @@ def begin() -> None:
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGALRM, _interrupt)
         sys.unraisablehook = _tell_others
+
+
+def happened() -> bool:
+    """Whether there was one: what is raised since may be what a library made of it."""
+    return _raised
 
 
 def caught() -> None:
@@ -34,5 +40,7 @@ def _tell_others(dropped: sys.UnraisableHookArgs) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _raised  # noqa: PLW0603  (a process has one)
+    _raised = True
     signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
     raise KeyboardInterrupt

@@ -30,13 +30,15 @@ def run() -> None:
         handler.setFormatter(_OneLine("stepwell: %(message)s"))
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
         app()
-    except KeyboardInterrupt:
-        interruption.caught()
-        tell_interrupted(as_json=as_json)
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(FAILED)
-    except (StepwellError, OSError) as error:
+    except (KeyboardInterrupt, Exception) as error:
+        interruption.caught()
+        if interruption.happened() or isinstance(error, KeyboardInterrupt):
+            tell_interrupted(as_json=as_json)
+            sys.exit(INTERRUPTED)
+        if not isinstance(error, StepwellError | OSError):
+            raise
         tell(error, as_json=as_json)
         sys.exit(code_of(error))
 
