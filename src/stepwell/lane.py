@@ -92,7 +92,7 @@ class Intent:
 class _Batch:
     """Intents with what was decided of them, and the entries of the record that carries it."""
 
-    __slots__ = ("appended", "done", "draft", "entries", "postponed", "refused", "slot", "time", "weight")
+    __slots__ = ("done", "draft", "entries", "postponed", "refused", "settled", "slot", "time", "weight")
 
     def __init__(self, slot: int, time: int, draft: SessionState) -> None:
         self.slot = slot
@@ -100,15 +100,25 @@ class _Batch:
         self.draft = draft
         self.weight = 0
         self.entries: list[Entry] = []
-        self.appended: list[tuple[Intent, list[Place], tuple[Event, ...]]] = []
+        self.settled: list[tuple[Intent, Settled]] = []
         self.refused: list[tuple[Intent, StepwellError]] = []
-        self.done: list[tuple[Intent, tuple[Place, ...]]] = []
+        self.done = False
         self.postponed: list[Intent] = []
 
     def append(self, intent: Intent, events: tuple[Event, ...], tokens: tuple[bytes, ...], size: int) -> None:
         """Draft an intent's events, which take about *size* bytes."""
         self.weight += size
-        self.appended.append((intent, self._add(intent, events, tokens), events))
+        places = self._add(intent, events, tokens)
+        self.settled.append((intent, self._as_it_is(tuple(places), events)))
+
+    def find(self, intent: Intent, places: tuple[Place, ...]) -> None:
+        """Note that an intent was done before."""
+        self.done = True
+        self.settled.append((intent, self._as_it_is(places, ())))
+
+    def _as_it_is(self, places: tuple[Place, ...], events: tuple[Event, ...]) -> Settled:
+        """With the session as it is now: what follows in the same record is of others."""
+        return Settled(places, events, self.time, self.draft.facts, self.draft.attributes, self.draft.tail)
 
     def refuse(self, intent: Intent, error: StepwellError, grounds: tuple[Event, ...]) -> None:
         """Draft the grounds of a refusal, if it has any. They are not what was called for: `resolve` finds no call."""
@@ -127,11 +137,8 @@ class _Batch:
 
     def settle(self) -> None:
         """Tell each intent what became of it, now that the record is durable."""
-        facts, attributes, tail = self.draft.facts, self.draft.attributes, self.draft.tail
-        for intent, places, events in self.appended:
-            intent.result = Settled(tuple(places), events, self.time, facts, attributes, tail)
-        for intent, done in self.done:
-            intent.result = Settled(done, (), self.time, facts, attributes, tail)
+        for intent, settled in self.settled:
+            intent.result = settled
         for intent, error in self.refused:
             intent.result = error
         self.draft.evidence.clear()
@@ -352,7 +359,7 @@ class Lane:
                 case Refuse(error, grounds):
                     batch.refuse(intent, error, grounds)
                 case Done(places):
-                    batch.done.append((intent, places))
+                    batch.find(intent, places)
                 case Lookup():
                     batch.postponed = intents[at:]
                     break

@@ -389,3 +389,22 @@ def test_a_writer_that_meets_a_newer_event_writes_nothing_behind_it() -> None:
         with pytest.raises(NotSupported, match="newer version"):
             client.put_invocation_step(session, invocation, "behind it")
     assert len(world.store.raw_records()) == 3
+
+
+def test_each_call_hears_of_the_session_as_it_left_it_whatever_follows_in_the_same_record() -> None:
+    async def play() -> None:
+        store, client, session, invocation = await begun()
+        _, first, second, ended, deleted = await together(
+            store,
+            client.put_invocation_step(session, invocation, "held"),
+            client.update_session(session, {"n": "1"}),
+            client.update_session(session, {"n": "2"}),
+            client.end_session(session),
+            client.delete_session(session, end=True),
+        )
+        assert len(store.last_record().entries) == 4
+        assert [dict(told.metadata) for told in (first, second, ended)] == [{"n": "1"}, {"n": "2"}, {"n": "2"}]
+        assert [told.session_status for told in (first, second, ended)] == ["ACTIVE", "ACTIVE", "ENDED"]
+        assert deleted is None
+
+    asyncio.run(play())
