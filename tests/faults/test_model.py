@@ -9,7 +9,7 @@ from stepwell.testing import COLOURS, Colour, OpenStore
 from stepwell.testing.model import chunk, run
 from tests.faults.planted_model import MUTANTS
 
-PROGRAMS = 300
+PROGRAMS, ENOUGH = 300, 150
 
 
 @pytest.mark.faults
@@ -34,7 +34,7 @@ def test_a_store_of_ones_own_is_taken_by_name() -> None:
 
 def found() -> str:
     """The failure in the first programs, empty if there is none."""
-    return chunk(1, PROGRAMS, steps=50, url="memory:", colour="sync", shrink=False)[1]
+    return chunk(1, ENOUGH, steps=50, url="memory:", colour="sync", shrink=False)[1]
 
 
 @pytest.fixture(scope="module")
