@@ -47,6 +47,16 @@ def _interruptible() -> Generator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def begun(bench: Bench, *words: str) -> subprocess.Popen[str]:
+    """The command as a process whose interpreter has begun: before that it may drop an interruption, or fail of it."""
+    program = [sys.executable, "-c", f"print(flush=True); {PROGRAM[2]}", *words]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(program, env=bench.environment, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout
+    process.stdout.readline()
+    return process
+
+
 def interrupted(process: subprocess.Popen[str], lines: int) -> tuple[list[str], str]:
     """What it printed, interrupted once it had printed so many lines."""
     assert process.stdout
@@ -98,8 +108,8 @@ def test_gc_and_verify_are_interrupted_anywhere_and_leave_everything_whole(bench
             bench.run("rm", session, "--end", "--now", "--yes")
     codes: set[int] = set()
     for index in range(12):
-        process = bench.start(*(["gc"] if index % 2 else ["verify", "--all"]))
-        time.sleep(0.25 + index * 0.05)
+        process = begun(bench, *(["gc"] if index % 2 else ["verify", "--all"]))
+        time.sleep(index * 0.05)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=30)
         codes.add(process.returncode)
@@ -171,8 +181,8 @@ def test_an_interruption_while_modules_load_is_told(bench: Bench, options: list[
 def test_an_interruption_at_any_time_is_told(bench: Bench, words: list[str]) -> None:
     bench.filled(steps=20)
     for index in range(12):
-        process = bench.start(*words)
-        time.sleep(0.1 + index * 0.06)
+        process = begun(bench, *words)
+        time.sleep(index * 0.06)
         process.send_signal(signal.SIGINT)
         try:
             _, told = process.communicate(timeout=10)
