@@ -25,19 +25,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 
 from stepwell.extras import require
 from stepwell.stores.file import FileStore
 from stepwell.stores.memory import MemoryStore
 from stepwell.testing.bench import COLOURS, Colour, OpenStore
 from stepwell.testing.command import ended, parser, positive, progress, report, spread
+from stepwell.testing.faults.places import in_memory
 
 CHUNK = 50
 STEPS = 50
 SHRINK_SECONDS = 60
 """How long a program that fails is made shorter, at most."""
-IN_MEMORY = Path("/dev/shm")
 _OURS = re.compile(r"memory:|file:.*|[\w.]+:[\w]+")
 
 
@@ -50,7 +49,7 @@ def place(url: str) -> tuple[OpenStore, Callable[[], None]]:
         module, _, name = url.partition(":")
         made: tuple[OpenStore, Callable[[], None]] = getattr(import_module(module), name)()
         return made
-    parent = url.removeprefix("file:") or (str(IN_MEMORY) if IN_MEMORY.is_dir() else None)
+    parent = url.removeprefix("file:") or in_memory()
     folder = tempfile.mkdtemp(prefix="stepwell-model-", dir=parent)
     return lambda ports: FileStore(f"{folder}/store", ports), lambda: shutil.rmtree(folder, ignore_errors=True)
 
