@@ -389,6 +389,8 @@ class JournalBackend:
         """Put what is too large beside the journal, if the session is there; the blocks as the record names them."""
         flat = [block for blocks in encoded for block in blocks]
         chosen = split_blobs(flat, self._store.inline_bytes)
+        for i in chosen:
+            self._store.check_blob(flat[i].ref.stored_size)
         await self._reader.visible_head(lane)
         blobs = {blob_name(token, flat[i].ref): flat[i].payload.stored for i in chosen}
         calls = [self._store.put_blob(lane.journal, name, data) for name, data in blobs.items()]

@@ -217,6 +217,16 @@ def slot_of(data: bytes) -> int:
     return int.from_bytes(data[12:16], "big")
 
 
+def lasts_until(data: bytes) -> int:
+    """How long a record's bytes are needed, by its header, in microseconds since 1970; 0 for ever.
+
+    As long as its session, as long as a longer retention that was begun asks for, and as long as it is new.
+    """
+    fields = _FIELDS.unpack_from(data)
+    time, expires_at, keep_until = fields[9], fields[11], fields[17]
+    return max(time, expires_at, keep_until) if expires_at else 0
+
+
 def open_record(data: bytes, journal: bytes) -> Record:
     """Decode a record and verify its digest, which covers header and body; payloads are verified where they are used.
 

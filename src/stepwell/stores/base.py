@@ -73,6 +73,9 @@ class JournalStore(Protocol):
     inline_bytes: int
     """Payloads above this are better kept as blobs."""
 
+    sees_gaps: bool
+    """Whether `append` looks for the slot before. If not, what is written behind a gap is read by nobody."""
+
     @property
     def server_time(self) -> int | None:
         """The latest time that a server told, in microseconds since 1970; None for a store without one."""
@@ -88,7 +91,8 @@ class JournalStore(Protocol):
         """Write *record* into *slot* if that is the next one; None when it is durable.
 
         Raises:
-            StaleStore: the slot before it is not there.
+            StaleStore: the slot before it is not there, for a store that `sees_gaps`.
+            LimitExceeded: the record is larger than the store can keep.
         """
         ...
 
@@ -103,8 +107,20 @@ class JournalStore(Protocol):
         """
         ...
 
+    def check_blob(self, size: int) -> None:
+        """Refuse a blob before any is put.
+
+        Raises:
+            LimitExceeded: it keeps none of *size* bytes; the message says what to do.
+        """
+        ...
+
     async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
-        """Keep *data* under *name* (lowercase hexadecimal), durably; the same name is only ever given the same data."""
+        """Keep *data* under *name* (lowercase hexadecimal), durably; the same name is only ever given the same data.
+
+        Raises:
+            LimitExceeded: see `check_blob`.
+        """
         ...
 
     async def get_blob(self, journal: JournalId, name: str) -> bytes:

@@ -19,11 +19,8 @@ from typing import Any, Final
 from stepwell.errors import InvalidRequest, NotSupported, PermissionDenied, Unavailable
 from stepwell.io.aws import Aws
 from stepwell.io.aws_errors import translated
-
-INDEX: Final = "sessions"
-"""The index: the sessions of a tenant by their ids. Sparse: only items that have both attributes are in it."""
-TTL: Final = "ttl"
-"""The attribute that says when DynamoDB may remove an item, in seconds since 1970."""
+from stepwell.stores.dynamodb_items import INDEX
+from stepwell.stores.dynamodb_items import TTL_ATTRIBUTE as TTL
 
 _KEYS: Final = {"pk": "S", "sk": "S"}
 _INDEX_KEYS: Final = {"tenant": "S", "session": "B"}

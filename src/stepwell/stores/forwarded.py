@@ -18,6 +18,7 @@ class Forwarded:
         self.below = store
         self.name = store.name
         self.inline_bytes = store.inline_bytes
+        self.sees_gaps = store.sees_gaps
         self.encryption_keys = store.encryption_keys
         self.copies = store.copies
 
@@ -41,6 +42,10 @@ class Forwarded:
     async def read(self, journal: JournalId, first: int, last: int | None = None) -> Sequence[bytes]:
         """See `JournalStore`."""
         return await self.call(self.below.read, journal, first, last)
+
+    def check_blob(self, size: int) -> None:
+        """See `JournalStore`."""
+        self.below.check_blob(size)
 
     async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
         """See `JournalStore`."""

@@ -23,6 +23,8 @@ class Call:
     given: dict[str, Any] = field(default_factory=dict[str, Any])
     invoked: int = 0
     returned: int | None = None
+    told_at: int = 0
+    """The world's time when it returned."""
     outcome: Outcome = "pending"
     value: Any = None
     error: BaseException | None = None

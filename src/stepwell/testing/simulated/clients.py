@@ -160,7 +160,7 @@ class Program:
             if not isinstance(error, StepwellError):
                 call.outcome = "unknown"
         finally:
-            call.returned = world.steps
+            call.returned, call.told_at = world.steps, world.now
             task.call = former
         if world.trace is not None:
             world.note(f"<< {call}")

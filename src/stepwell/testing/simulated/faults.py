@@ -76,6 +76,11 @@ class Line:
         self.server_time: int | None = None
         self._weather = weather
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing goes wrong any more."""
+        return not self._weather.on
+
     async def request(self, what: str, apply: Callable[[], T], *, writes: bool) -> T:
         """The result of *apply*, which is done by the store at one moment."""
         world, weather = self.world, self._weather

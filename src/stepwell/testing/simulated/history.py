@@ -89,6 +89,12 @@ class History:
     left: Mapping[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
     collected: bool = False
     """Whether everything was collected that can be."""
+    forgets: bool = False
+    """Whether the store forgets by itself what has expired."""
+
+    def is_over(self, chain: Chain, call: Call) -> bool:
+        """Whether a session was gone for good when *call* returned."""
+        return chain.purged_by(call.returned or 0) or (self.forgets and chain.lapsed_by(call.told_at))
 
     def __post_init__(self) -> None:
         self.own: defaultdict[Call, list[tuple[Chain, Place, Entry]]] = defaultdict(list)
@@ -232,7 +238,7 @@ def made_sessions_are_there(history: History) -> Iterator[str]:
                 yield f"{call} was told of a session that was gone"
         elif call.outcome == "refused":
             for chain in begun:
-                if not chain.purged_by(call.returned or 0):
+                if not history.is_over(chain, call):
                     yield f"{call} was refused, and session {chain.session[-6:]} is there"
 
 
@@ -480,7 +486,7 @@ def keys_name_one_session(history: History) -> Iterator[str]:
 
 def _gone(history: History, call: Call, other: Call) -> bool:
     chain = history.chain(call)
-    return chain is None or chain.purged_by(other.returned or 0)
+    return chain is None or history.is_over(chain, other)
 
 
 def nothing_is_left_and_nothing_is_missing(history: History) -> Iterator[str]:

@@ -86,7 +86,13 @@ class Schedule:
         for process in list(world.processes):
             world.kill(process)
         history = History(
-            world.calls, chains(self._written.records), world.tokens, final, left, collected=self._hot and not failed
+            world.calls,
+            chains(self._written.records),
+            world.tokens,
+            final,
+            left,
+            collected=self._hot and not failed,
+            forgets=self._store.forgets,
         )
         faults = (*failed, *check(history))
         return Played(
@@ -130,9 +136,8 @@ class Schedule:
             self.world.pass_time(25 * HOUR)
         for session in await store.journals(TENANT, None, 1000):  # before anybody asks: resolve takes slots
             journal = JournalId(TENANT, session)
-            held = [remain.record for remain in await store.remains(journal, 0)]
-            held += [await store.get_blob(journal, name) for name in await store.blobs(journal)]
-            left[uuid_text(session)] = held
+            held = self._store.held(journal)
+            left[uuid_text(session)] = [held] if held else []
         await self._ask(handle, final)
 
     async def _ask(self, handle: Handle, final: list[Call]) -> None:

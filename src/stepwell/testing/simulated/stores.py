@@ -46,6 +46,9 @@ class Written:
 class SimulatedStore(Protocol):
     """What all processes share."""
 
+    forgets: bool
+    """Whether it removes by itself what has expired, some time after."""
+
     def open(self, line: Line) -> JournalStore:
         """The store, as one process sees it."""
         ...
@@ -69,6 +72,8 @@ class _Tables:
 class Sliced:
     """See the module."""
 
+    forgets = False
+
     def __init__(self, world: World, written: Written) -> None:
         self._tables = _Tables()
         self._written = written
@@ -86,6 +91,7 @@ class Sliced:
 class _SlicedStore:
     name = "sliced"
     inline_bytes = INLINE_BYTES
+    sees_gaps = False
     encryption_keys = False
     copies: tuple[str, ...] = ()
 
@@ -168,6 +174,9 @@ class _SlicedStore:
             return sorted(session for whose, session in here if whose == tenant and session > (after or b""))[:limit]
 
         return await self._request("journals", apply, writes=False)
+
+    def check_blob(self, size: int) -> None:
+        pass
 
     async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
         def apply() -> None:
@@ -268,6 +277,8 @@ def _drop(kept: dict[Any, Any], what: object) -> Callable[[], None]:
 
 class Whole:
     """See the module."""
+
+    forgets = False
 
     def __init__(self, world: World, written: Written) -> None:
         self._store = MemoryStore()

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from stepwell.errors import CorruptJournal
-from stepwell.testing.bench import Stores, refused
+from stepwell.errors import CorruptJournal, LimitExceeded
+from stepwell.stores.base import JournalStore
+from stepwell.testing.bench import Stores, attempt, refused
 from stepwell.testing.stores.records import journal, noise, written
 
 NAME, OTHER = "ab" * 32, "cd" * 32
 LARGE_BLOB_BYTES = 5_000_000
 
 
+async def _checked(store: JournalStore, size: int) -> None:
+    store.check_blob(size)
+
+
 async def a_blob_reads_back(stores: Stores) -> None:
     """Of any size, whatever bytes it holds, through any handle."""
     store, other, here = stores.open(), stores.open(), journal("blobs")
     await written(store, here, b"zero")
-    for size in (0, 1, 4096, LARGE_BLOB_BYTES):
+    for size in (0, 1, 4096, 400_000, 1_200_000, LARGE_BLOB_BYTES):
         name = f"{size:064x}"
+        if isinstance(await attempt(_checked(store, size)), LimitExceeded):
+            await refused(LimitExceeded, store.put_blob(here, name, noise(size)))
+            await refused(CorruptJournal, store.get_blob(here, name))
+            continue
         await store.put_blob(here, name, noise(size))
         assert await store.get_blob(here, name) == noise(size)
         assert await other.get_blob(here, name) == noise(size)
@@ -53,7 +62,7 @@ async def blobs_are_kept_apart_by_journal(stores: Stores) -> None:
 async def a_copied_blob_is_in_both_journals(stores: Stores) -> None:
     """Whatever its size; the source keeps its own."""
     store, here, there = stores.open(), journal("source"), journal("target")
-    for name, size in ((NAME, 100), (OTHER, LARGE_BLOB_BYTES)):
+    for name, size in ((NAME, 100), (OTHER, 1_200_000)):
         await store.put_blob(here, name, noise(size))
         await store.copy_blob(here, name, there)
         assert await store.get_blob(there, name) == noise(size)

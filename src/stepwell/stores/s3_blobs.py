@@ -1,0 +1,127 @@
+"""Blobs as objects in S3: `PREFIX/TENANT/SESSION/NAME`, one for each.
+
+Nothing here is conditional: a name is only ever given the same bytes. What a crash leaves behind is found by listing
+the prefix. Blobs that lie elsewhere, from before the bucket was named, are still found and removed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stepwell.errors import CorruptJournal, InvalidRequest
+from stepwell.ids import uuid_bytes, uuid_text
+from stepwell.io.aws import Aws
+from stepwell.io.aws_errors import translated
+from stepwell.stores.base import JournalId
+from stepwell.stores.blobs import Blobs
+from stepwell.stores.dynamodb_options import S3Place
+
+_GONE = frozenset({"NoSuchKey", "404"})
+
+
+class S3Blobs:
+    """See the module, and `Blobs`. *older* is where blobs were before."""
+
+    def __init__(self, aws: Aws, place: S3Place, *, older: Blobs) -> None:
+        self._aws = aws
+        self._bucket = place.bucket
+        self._prefix = f"{place.prefix}/" if place.prefix else ""
+        self._older = older
+
+    def check(self, size: int) -> None:
+        """A `PutObject` takes 5 GB, far more than a step."""
+
+    async def put(self, journal: JournalId, name: str, data: bytes) -> None:
+        """One request."""
+        await self._call("put_object", writes=True, Key=self._key(journal, name), Body=data)
+
+    async def get(self, journal: JournalId, name: str) -> bytes:
+        """One request; more for one that is older than the bucket."""
+        try:
+            answer = await self._call("get_object", writes=False, Key=self._key(journal, name))
+        except _Gone:
+            return await self._older.get(journal, name)
+        data: bytes = answer["Body"]
+        return data
+
+    async def copy(self, source: JournalId, name: str, target: JournalId) -> None:
+        """S3 copies it; its bytes do not come through here."""
+        where = {"Bucket": self._bucket, "Key": self._key(source, name)}
+        try:
+            await self._call("copy_object", writes=True, Key=self._key(target, name), CopySource=where)
+        except _Gone:
+            await self.put(target, name, await self._older.get(source, name))
+
+    async def names(self, journal: JournalId) -> Sequence[str]:
+        """Those in the bucket, a thousand with each request, and the older ones."""
+        prefix = self._key(journal, "")
+        names = list(await self._older.names(journal))
+        start: dict[str, str] = {}
+        while True:
+            page = await self._call("list_objects_v2", writes=False, Prefix=prefix, **start)
+            names += [found["Key"][len(prefix) :] for found in page.get("Contents", ())]
+            if not page.get("IsTruncated"):
+                return names
+            start = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def remove(self, journal: JournalId, name: str) -> None:
+        """Wherever it is."""
+        await self._call("delete_object", writes=True, Key=self._key(journal, name))
+        await self._older.remove(journal, name)
+
+    async def sessions(self, tenant: str, after: bytes | None, limit: int) -> Sequence[bytes]:
+        """From the bucket's names."""
+        prefix = self._tenant(tenant)
+        page = await self._call(
+            "list_objects_v2",
+            writes=False,
+            Prefix=prefix,
+            Delimiter="/",
+            MaxKeys=limit,
+            **({} if after is None else {"StartAfter": f"{prefix}{uuid_text(after)}0"}),
+        )
+        found = [group["Prefix"][len(prefix) :].rstrip("/") for group in page.get("CommonPrefixes", ())]
+        return [raw for raw in map(_session, found) if raw is not None]
+
+    async def ping(self) -> None:
+        """Whether the bucket can be listed."""
+        await self._call("list_objects_v2", writes=False, Prefix=self._prefix, MaxKeys=1)
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        await self._aws.aclose()
+
+    async def _call(self, operation: str, *, writes: bool, **arguments: Any) -> dict[str, Any]:
+        try:
+            return await self._aws.call(operation, Bucket=self._bucket, **arguments)
+        except ClientError as error:
+            if error.response["Error"].get("Code") in _GONE:
+                raise _Gone("a blob is gone") from error
+            raise translated(error, writes=writes, what=self._what(operation)) from error
+        except BotoCoreError as error:
+            raise translated(error, writes=writes, what=self._what(operation)) from error
+
+    def _what(self, operation: str) -> str:
+        return f"{operation} on S3 bucket {self._bucket}"
+
+    def _key(self, journal: JournalId, name: str) -> str:
+        return f"{self._tenant(journal.tenant)}{uuid_text(journal.session)}/{name}"
+
+    def _tenant(self, tenant: str) -> str:
+        return f"{self._prefix}{quote(tenant, safe='')}/"  # a slash in it would nest one tenant in another
+
+
+class _Gone(CorruptJournal):
+    pass
+
+
+def _session(name: str) -> bytes | None:
+    """The session that an object's name tells; None for what others put there."""
+    try:
+        return uuid_bytes("session", name)
+    except InvalidRequest:
+        return None

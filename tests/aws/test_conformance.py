@@ -1,0 +1,30 @@
+"""The whole suite on DynamoDB, on each adapter, with payloads as items and as objects in S3."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from stepwell.testing import ClientCase, StoreCase, check_client, check_store, client_cases, store_cases
+from tests.aws.moto import COLOUR, Service
+
+
+@pytest.mark.parametrize("blobs", [False, True], ids=["items", "objects"])
+@pytest.mark.parametrize("case", store_cases())
+def test_store(case: StoreCase, service: Service, blobs: bool) -> None:
+    async def run() -> None:
+        await check_store(case, partial(service.open_store, blobs=blobs), COLOUR[service.adapter])
+        await service.aclose()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("case", client_cases())
+def test_client(case: ClientCase, service: Service) -> None:
+    async def run() -> None:
+        await check_client(case, partial(service.open_store, blobs=True), COLOUR[service.adapter])
+        await service.aclose()
+
+    asyncio.run(run())
