@@ -36,6 +36,35 @@ def test_figures_are_one_json_object_with_the_seed_and_nothing_else_is_printed(
 
 
 @pytest.mark.parametrize(
+    ("main", "words", "part"),
+    [
+        (corruption.main, ["--flips", "20", "--sessions", "2"], "corruption.look"),
+        (crash.main, ["--kills", "2"], "crash.seen"),
+        (model.main, ["--programs", "2"], "modelled.world.World.check_all"),
+        (nthfault.main, ["--operation", "ping", "--fault", "1:EIO", "--cold"], "nthfault._holds"),
+        (powerloss.main, ["--states", "1"], "powerloss.check"),
+        (simulate.main, ["--schedules", "1"], "simulated.play.Meddler"),
+        (simulate.main, ["--schedules", "1"], "simulated.play.check"),
+    ],
+)
+def test_an_error_that_nobody_foresaw_is_a_failure_with_the_command_that_repeats_it(
+    main: Callable[[list[str]], int],
+    words: list[str],
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def unforeseen(*args: object, **kwargs: object) -> object:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(f"stepwell.testing.{part}", unforeseen)
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert "unforeseen" in told
+    assert f"repeat it: python -m {main.__module__} --" in told
+
+
+@pytest.mark.parametrize(
     ("main", "words"),
     [
         (crash.main, ["--kills", "-3"]),
