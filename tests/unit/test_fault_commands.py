@@ -81,6 +81,13 @@ def test_what_is_not_understood_ends_with_2(main: Callable[[list[str]], int], wo
     assert end.value.code == 2
 
 
+def test_a_url_that_is_not_understood_is_no_loss(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(lambda: crash.main(["--kills", "1", "--url", "sqlite:sessions.db"])) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("url: ")
+    assert told.count("\n") == 1
+
+
 def test_what_is_not_installed_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def missing() -> int:
         raise NotSupported("hypothesis is not installed")

@@ -199,6 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options.parse_args(arguments)
     if (given.url or "").startswith("memory:"):
         options.error("--url: what is in memory ends with its process: kills show nothing there")
+    if given.url is not None:
+        Client(given.url).close()  # a URL that is not understood is no loss
     began = time.monotonic()
     figures: Counter[str] = Counter()
     failures: list[str] = []
