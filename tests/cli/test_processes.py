@@ -242,6 +242,10 @@ def test_progress_is_for_those_who_look(bench: Bench) -> None:
     bench.filled()
     assert "places checked" in on_terminal(bench, "verify", "--key", "INC-7")[1]
     assert bench.run("verify", "--key", "INC-7").stderr == ""
+    assert "history is copied" in on_terminal(bench, "fork", "--key", "INC-7")[1]
+    assert "sessions found: 2" in on_terminal(bench, "ls")[1]
+    assert on_terminal(bench, "rm", "--key", "INC-7", "--end")[0] == 0
+    assert "records found: 1" in on_terminal(bench, "audit")[1]
 
 
 def test_no_command_of_a_store_needs_the_extra_of_the_demo(bench: Bench) -> None:

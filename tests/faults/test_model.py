@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from stepwell.blocking import run_sync
 from stepwell.stores.memory import MemoryStore
 from stepwell.testing import COLOURS, Colour, OpenStore
 from stepwell.testing.model import CHUNK, chunk, run
+from stepwell.testing.modelled.faulty import FAULTS, LOST, Fault
+from stepwell.testing.modelled.programs import Programs
 from tests.faults.planted_model import MUTANTS
 
 PROGRAMS, CHUNKS = 300, 12
@@ -30,6 +34,25 @@ def another_place() -> tuple[OpenStore, Callable[[], None]]:
 def test_a_store_of_ones_own_is_taken_by_name() -> None:
     figures, failures = run(2, 1, url=f"{__name__}:another_place")
     assert (figures["programs"], failures) == (2, [])
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_a_client_that_is_cut_off_is_not_told_that_a_retention_is_over(fault: Fault) -> None:
+    store = MemoryStore()
+    programs = Programs(lambda ports: store, "sync")
+    who = programs.handles[2]  # whose sessions live for two days
+
+    async def program() -> None:
+        await programs.create(who, None)
+        (kept,) = programs.reference.sessions.values()
+        programs.sleep(timedelta(days=3), lagging_too=True)
+        programs.arm(who, FAULTS.index(fault), 0, 0)
+        await programs.extend(who, kept, 0)
+        assert kept.purged == (fault == "reply lost")
+        await programs.check_all()
+        await programs.aclose()
+
+    run_sync(program())
 
 
 def found() -> str:

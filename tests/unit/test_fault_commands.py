@@ -36,6 +36,35 @@ def test_figures_are_one_json_object_with_the_seed_and_nothing_else_is_printed(
 
 
 @pytest.mark.parametrize(
+    ("main", "words", "part"),
+    [
+        (corruption.main, ["--flips", "20", "--sessions", "2"], "corruption.look"),
+        (crash.main, ["--kills", "2"], "crash.seen"),
+        (model.main, ["--programs", "2"], "modelled.world.World.check_all"),
+        (nthfault.main, ["--operation", "ping", "--fault", "1:EIO", "--cold"], "nthfault._holds"),
+        (powerloss.main, ["--states", "1"], "powerloss.check"),
+        (simulate.main, ["--schedules", "1"], "simulated.play.Meddler"),
+        (simulate.main, ["--schedules", "1"], "simulated.play.check"),
+    ],
+)
+def test_an_error_that_nobody_foresaw_is_a_failure_with_the_command_that_repeats_it(
+    main: Callable[[list[str]], int],
+    words: list[str],
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def unforeseen(*args: object, **kwargs: object) -> object:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(f"stepwell.testing.{part}", unforeseen)
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert "unforeseen" in told
+    assert f"repeat it: python -m {main.__module__} --" in told
+
+
+@pytest.mark.parametrize(
     ("main", "words"),
     [
         (crash.main, ["--kills", "-3"]),
@@ -50,6 +79,13 @@ def test_what_is_not_understood_ends_with_2(main: Callable[[list[str]], int], wo
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2
+
+
+def test_a_url_that_is_not_understood_is_no_loss(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(lambda: crash.main(["--kills", "1", "--url", "sqlite:sessions.db"])) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("url: ")
+    assert told.count("\n") == 1
 
 
 def test_what_is_not_installed_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

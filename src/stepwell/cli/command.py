@@ -10,8 +10,9 @@ import json
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -24,6 +25,8 @@ from stepwell.cli.terminal import command_line
 from stepwell.errors import CorruptJournal, NotFound, OutcomeUnknown, StepwellError
 from stepwell.models import Position
 from stepwell.sync import Client
+
+T = TypeVar("T")
 
 Url: TypeAlias = Annotated[
     str | None,
@@ -119,6 +122,18 @@ class Run:
         if not agreed:
             self.remark("nothing was done")
             raise typer.Exit(FAILED)
+
+    def read(self, what: str, found: Iterator[T], most: int | None) -> Iterator[T]:
+        """At most so many of what is *found*; with progress on a terminal, where a table is drawn when all is read."""
+        some = islice(found, most)
+        if self.as_json or not self.screen.looked_at:
+            return some
+        with self.progress(what) as told:
+            rows: list[T] = []
+            for row in some:
+                rows.append(row)
+                told(len(rows))
+        return iter(rows)
 
     @contextmanager
     def progress(self, what: str) -> Generator[Callable[[int], None]]:

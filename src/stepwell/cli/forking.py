@@ -29,7 +29,8 @@ def fork(
     begun = "a new session may be there: see `stepwell ls`"
     with running(url, tenant, as_json=as_json, again=begun, settled=begun) as run:
         session_id = run.session_id(session, key)
-        made = run.client.fork(session_id, at=None if at is None else Position(at), key=new_key)
+        with run.progress("history is copied"):
+            made = run.client.fork(session_id, at=None if at is None else Position(at), key=new_key)
         if as_json:
             run.emit(document(made))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain
 from typing import Annotated, Literal
 
 import typer
@@ -50,12 +50,13 @@ def ls(
             deleted=deleted,
         )
         most = AT_ONCE if limit is None and run.screen.looked_at and not as_json else limit
-        first = next(found, None)
+        shown = run.read("sessions found", found, most)
+        first = next(shown, None)
         if first is None:
             chosen = status or tag or key_prefix or since or deleted
             run.remark(f"no {'such ' if chosen else ''}sessions in {run.store}")
             return
-        shown = islice(chain((first,), found), most)
+        shown = chain((first,), shown)
         if as_json:
             for session in shown:
                 run.emit(document(session))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -67,12 +67,12 @@ def audit(
     """Who deleted, brought back, redacted, trimmed or kept for longer, newest first. It outlives the sessions."""
     with running(url, tenant, as_json=as_json) as run:
         chosen = None if session is None and key is None else run.session_id(session, key, deleted=True)
-        found = run.client.audit_records(chosen)
+        found = run.read("records found", run.client.audit_records(chosen), limit)
         first = next(found, None)
         if first is None:
             run.remark(f"no audit records{f' of session {chosen}' if chosen else ''} in {run.store}")
             return
-        records = islice(chain((first,), found), limit)
+        records = chain((first,), found)
         if as_json:
             for record in records:
                 run.emit(document(record))

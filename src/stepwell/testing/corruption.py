@@ -226,6 +226,8 @@ def check_flips(sessions: Sequence[Saved], flips: int, chance: random.Random) ->
             counts[check_flip(saved, path, bit)] += 1
         except AssertionError as error:
             raise AssertionError(f"flip {number}: {error}") from error
+        except Exception as error:  # an error that no reader should see
+            raise AssertionError(f"flip {number}, bit {bit} of {path.name}: {error!r}") from error
         if number % 1000 == 0:
             progress(f"{number} of {flips} flips")
     return counts

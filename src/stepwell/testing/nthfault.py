@@ -368,7 +368,7 @@ class Loop:
         with tempfile.TemporaryDirectory(dir=folder) as copy:
             try:
                 self.summary.outcomes[run_sync(run(made, Path(copy), faults, warm=warm))] += 1
-            except (AssertionError, StepwellError) as error:
+            except Exception as error:
                 self.summary.failures.append(
                     f"{type(error).__name__}: {error}\n  repeat it: {again(name, faults, warm=warm)}"
                 )

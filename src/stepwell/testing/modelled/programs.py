@@ -180,7 +180,10 @@ class Programs(World):
         )
 
     async def extend(self, who: Handle, kept: Kept, days: int) -> None:
-        """extend_retention: two records, of which a fault strikes the first, that by itself extends nothing."""
+        """extend_retention: two records, of which a fault strikes the first, that by itself extends nothing.
+
+        Nor does the end of a retention that is found in its place: a client that is cut off there is told to try again.
+        """
         store = who.connection.store
         until = who.connection.clock.now() + timedelta(days=days, minutes=5)
         longer = kept.expires_at is not None and kept.expires_at < until
@@ -194,7 +197,7 @@ class Programs(World):
                 raise
 
         def refused(now: datetime) -> Refusal:
-            return kept.admits(who.caller(kept.session_id), now) or (Unavailable if store.struck in LOST else None)
+            return Unavailable if store.struck in LOST else kept.admits(who.caller(kept.session_id), now)
 
         def happened(shown: Session, time: datetime) -> None:
             if longer and store.struck == "killed behind":

@@ -14,7 +14,7 @@ from stepwell.testing.simulated.chains import chains
 from stepwell.testing.simulated.clients import KEYS, MIXES, TENANT, Client, Handle, Program, shares
 from stepwell.testing.simulated.faults import DELIVERED_WITHIN, Line, Meddler, Weather
 from stepwell.testing.simulated.history import History, check
-from stepwell.testing.simulated.schedule import HOUR, Process, Stuck, Task, World
+from stepwell.testing.simulated.schedule import HOUR, Process, Task, World
 from stepwell.testing.simulated.stores import Written, store_named
 
 COLLECTIONS = 4
@@ -75,34 +75,40 @@ class Schedule:
     def play(self) -> Played:
         """Play it, and say what is wrong."""
         final: list[Call] = []
-        failed: list[str] = []
+        faults: list[str] = []
         left: dict[str, list[bytes]] = {}
         world = self.world
         try:
             world.run(self._is_over, Meddler(world, self._weather, self._revive))
             final = self._end(left)
-        except Stuck as stuck:
-            failed.append(str(stuck))
+        except Exception as error:
+            faults.append(f"{type(error).__name__}: {error}")
         for process in list(world.processes):
             world.kill(process)
-        history = History(
-            world.calls,
-            chains(self._written.records),
-            world.tokens,
-            final,
-            left,
-            collected=self._hot and not failed,
-            forgets=self._store.forgets,
-        )
-        faults = (*failed, *check(history))
+        try:
+            faults += self._judged(final, left, collected=self._hot and not faults)
+        except Exception as error:  # what is written is such that it cannot even be judged
+            faults.append(f"{type(error).__name__}: {error}")
         return Played(
             self.seed,
-            faults,
+            tuple(faults),
             world.steps,
             len(world.calls),
             [call.outcome for call in world.calls],
             world.trace or (),
         )
+
+    def _judged(self, final: list[Call], left: dict[str, list[bytes]], *, collected: bool) -> list[str]:
+        history = History(
+            self.world.calls,
+            chains(self._written.records),
+            self.world.tokens,
+            final,
+            left,
+            collected=collected,
+            forgets=self._store.forgets,
+        )
+        return check(history)
 
     def _is_over(self) -> bool:
         return all(task.done for task in self._drivers)
