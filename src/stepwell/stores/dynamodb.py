@@ -117,8 +117,8 @@ class DynamoDBStore:
         """See `JournalStore`; one request."""
         last_two = {"ScanIndexForward": False, "Limit": 2}
         items = await self._table.query(_partition(session_partition(journal)) | last_two).page()
-        if not items or items[0]["sk"]["S"] != SLOT_0 or "gone" in items[0] or self._is_past(items[-1]):
-            return None
+        if not items or items[0]["sk"]["S"] != SLOT_0 or "gone" in items[0] or any(map(self._is_past, items)):
+            return None  # slot 0 is the first to be past its TTL: no session is there in parts
         if (first := _record(items[0])) is not None:
             self._seen[journal] = first
             while len(self._seen) > SEEN_MAX:
