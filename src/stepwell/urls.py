@@ -3,6 +3,8 @@
     file:./dir  file:/abs/dir  file:///abs/dir  file:~/dir
         ?network=1 accepts a network file system whose locks are reliable
     memory:  memory:name
+    dynamodb://table
+        ?region= endpoint_url= blobs=s3://bucket/prefix ttl=30d create=1 home_region=
     every one: ?tenant=NAME
 
 Without a URL: the environment variable `STEPWELL_URL`, else a folder in the user's data directory.
@@ -15,12 +17,16 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from stepwell.errors import InvalidRequest, NotSupported
 from stepwell.ids import TENANT_MAX_CHARACTERS, check_name, check_tenant, check_text, shown
 from stepwell.io.ports import Ports
 from stepwell.stores.base import JournalStore
+
+if TYPE_CHECKING:
+    from stepwell.stores.dynamodb_options import DynamoDBOptions
 
 ENVIRONMENT = "STEPWELL_URL"
 DEFAULT_TENANT = "default"
@@ -49,14 +55,7 @@ def parse(url: str, tenant: str | None = None) -> Target:
         InvalidRequest: it is malformed; the message says what would be right.
         NotSupported: a store that this version has not.
     """
-    check_text("url", url)
-    if not 0 < len(url) <= URL_MAX_CHARACTERS or any(c < " " for c in url):
-        raise InvalidRequest(f"url: {shown(url)}; use {_KNOWN}")
-    scheme, colon, rest = url.partition(":")
-    if not colon or "/" in scheme or "." in scheme:
-        raise InvalidRequest(f"url: {shown(url)} has no scheme; a folder is file:{shown(url)[1:-1]}, else use {_KNOWN}")
-    rest, _, query = rest.partition("?")
-    options = _options(query)
+    scheme, rest, options = _split(url)
     whose = _tenant(options.pop("tenant", None), tenant)
     match scheme:
         case "file":
@@ -67,6 +66,18 @@ def parse(url: str, tenant: str | None = None) -> Target:
             raise NotSupported(f"url: this version of stepwell has no {later}: store; use {_KNOWN}")
         case _:
             raise InvalidRequest(f"url: the scheme {shown(scheme)} is unknown; use {_KNOWN}")
+
+
+def _split(url: str) -> tuple[str, str, dict[str, str]]:
+    """Scheme, what follows it, and the options."""
+    check_text("url", url)
+    if not 0 < len(url) <= URL_MAX_CHARACTERS or any(c < " " for c in url):
+        raise InvalidRequest(f"url: {shown(url)}; use {_KNOWN}")
+    scheme, colon, rest = url.partition(":")
+    if not colon or "/" in scheme or "." in scheme:
+        raise InvalidRequest(f"url: {shown(url)} has no scheme; a folder is file:{shown(url)[1:-1]}, else use {_KNOWN}")
+    rest, _, query = rest.partition("?")
+    return scheme, rest, _options(query)
 
 
 def _options(query: str) -> dict[str, str]:
@@ -125,6 +136,26 @@ def _memory(rest: str, options: Mapping[str, str]) -> Callable[[Ports], JournalS
     if name:
         check_name("url", name, TENANT_MAX_CHARACTERS)
     return lambda ports: named(name)
+
+
+def dynamodb_options(url: str) -> DynamoDBOptions:
+    """What a `dynamodb:` URL says of its table.
+
+    Raises:
+        InvalidRequest: it is malformed, or of another store; the message says what would be right.
+    """
+    scheme, rest, options = _split(url)
+    if scheme != "dynamodb":
+        raise InvalidRequest(f"url: {shown(url)} is no dynamodb://table")
+    _tenant(options.pop("tenant", None), None)
+    return _dynamodb(rest, options)
+
+
+def _dynamodb(rest: str, options: Mapping[str, str]) -> DynamoDBOptions:
+    from stepwell import dynamodb_url
+
+    _only(options, *dynamodb_url.OPTIONS)
+    return dynamodb_url.parse(rest, options)
 
 
 def _data_folder() -> Path:
