@@ -12,6 +12,7 @@ from datetime import timedelta
 from math import ceil
 from typing import NamedTuple
 
+from stepwell.clocks import instant
 from stepwell.errors import AlreadyExists, Conflict, NotFound, OutcomeUnknown, StepwellError, Unavailable
 from stepwell.ids import uuid_text
 from stepwell.io.ports import Ports
@@ -29,7 +30,7 @@ from stepwell.models import Session
 from stepwell.outcomes import InDoubt, outcome_token
 from stepwell.reader import Reader
 from stepwell.stores.base import JournalStore, ListingEntry
-from stepwell.view import VIEW_MAX_SECONDS, instant
+from stepwell.view import VIEW_MAX_SECONDS
 from stepwell.views import listing_entry, moment, session_view
 
 _MICROSECOND = timedelta(microseconds=1)

@@ -6,10 +6,12 @@ import logging
 import struct
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from stepwell.audit import Audit
 from stepwell.backend import SessionFilter, StepRange, StepToPut
+from stepwell.clocks import StoreClock, instant
 from stepwell.codecs.content import (
     INLINE_STEPS_BYTES,
     Encoded,
@@ -71,7 +73,7 @@ from stepwell.retried import Retried
 from stepwell.salvage import Salvager
 from stepwell.stores.base import JournalStore, ListingEntry
 from stepwell.verify import Verifier
-from stepwell.view import VIEW_MAX_SECONDS, instant, while_fresh
+from stepwell.view import VIEW_MAX_SECONDS, while_fresh
 from stepwell.views import (
     listing_entry,
     microseconds,
@@ -103,7 +105,7 @@ class JournalBackend:
     ) -> None:
         self._retry = Retry(retries or RetryPolicy(), ports)
         self._store = store = Retried(store, self._retry)
-        self._ports = ports
+        self._ports = ports = replace(ports, clock=StoreClock(ports.clock, store))
         self._tenant = tenant
         self._limits = limits
         self._ids = Ids(ports.random)
@@ -562,8 +564,8 @@ class JournalBackend:
 
     def _may_be_reclaimed(self, session: bytes) -> bool:
         """Whether a session without a journal is so old that it may have had one."""
-        now = max(self._ports.clock.wall(), self._store.server_time or 0)
-        return not 0 <= now - uuid7_time(session) < (RECLAIM_SECONDS - VIEW_MAX_SECONDS) * decide.MICROSECONDS
+        age = self._ports.clock.wall() - uuid7_time(session)
+        return not 0 <= age < (RECLAIM_SECONDS - VIEW_MAX_SECONDS) * decide.MICROSECONDS
 
     async def redact(self, caller: Caller, session_id: str, invocation_id: str, step_id: str, why: Why) -> Redaction:
         """See `AsyncClient.redact`."""
