@@ -61,15 +61,22 @@ class Creation:
         self._tenant = tenant
         self._limits = limits
 
-    async def begin(self, caller: Caller, attributes: Attributes, former: bytes | None, fill: Fill) -> Session:
-        """A new session. *former* is what its key names until now.
+    async def begin(
+        self,
+        caller: Caller,
+        attributes: Attributes,
+        former: bytes | None,
+        fill: Fill,
+        retention: timedelta | None = None,
+    ) -> Session:
+        """A new session. *former* is what its key names until now; *retention* its own, instead of the limits'.
 
         Raises:
             AlreadyExists: somebody else was given the key meanwhile.
             Unavailable: it took too long.
         """
         token, began = self._ports.random(TOKEN_SIZE), instant(self._ports, self._store)
-        created = self._created(attributes)
+        created = self._created(attributes, retention or self._limits.retention)
         with self._lanes.use(attributes.session) as lane:
             lane.start(blank())
             try:
@@ -91,8 +98,8 @@ class Creation:
                 raise
         return session_view(settled.facts, attributes, settled.tail, settled.time)
 
-    def _created(self, attributes: Attributes) -> Created:
-        retention, idle = self._limits.retention, self._limits.idle_timeout
+    def _created(self, attributes: Attributes, retention: timedelta | None) -> Created:
+        idle = self._limits.idle_timeout
         expires_at = 0 if retention is None else attributes.created_at + retention // _MICROSECOND
         return Created(attributes, 0 if idle is None else ceil(idle.total_seconds()), expires_at)
 

@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from stepwell.errors import InvalidRequest
 from stepwell.ids import shown
+from stepwell.io.aws import Given
+from stepwell.limits import TIME_MOST, check_time
 from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
 from stepwell.stores.dynamodb_table import check_table_name
 
@@ -23,25 +25,45 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"[a-zA-Z0-9!_.'()-]+(/[a-zA-Z0-9!_.'()-]+)*")
 
 
-def parse(rest: str, options: Mapping[str, str]) -> DynamoDBOptions:
-    """What stands behind `dynamodb:`, and the options.
+def parse(rest: str, options: Mapping[str, str], given: Given | None = None) -> DynamoDBOptions:
+    """What stands behind `dynamodb:`, and the options; *given* is what the caller brings along.
 
     Raises:
-        InvalidRequest: something is malformed; the message says what would be right.
+        InvalidRequest: something is malformed, or contradicts a client that was given; the message says what would be
+            right.
     """
     if not rest.startswith("//"):
         raise InvalidRequest(f"url: {shown('dynamodb:' + rest)}; use dynamodb://table")
     if options.get("create", "0") not in ("0", "1"):
         raise InvalidRequest("url: create is 0 or 1")
     retention(options)
-    return DynamoDBOptions(
+    parsed = DynamoDBOptions(
         table=check_table_name(unquote(rest[2:])),
         region=_region(options, "region"),
         endpoint_url=_endpoint(options.get("endpoint_url")),
         blobs=_s3_place(options["blobs"]) if "blobs" in options else None,
         create=options.get("create") == "1",
         home_region=_region(options, "home_region"),
+        given=given or Given(),
     )
+    _check_clients(parsed)
+    return parsed
+
+
+def _check_clients(options: DynamoDBOptions) -> None:
+    """Refuse clients that nobody would call, and a region or endpoint that a client would not."""
+    known = {"dynamodb", "s3"} if options.blobs else {"dynamodb"}
+    if useless := options.given.services() - known:
+        raise InvalidRequest(
+            f"boto3_client: one for {min(useless)} is never called; known: dynamodb, and s3 with ?blobs="
+        )
+    client = options.given.client("dynamodb")
+    if client is None:
+        return
+    theirs = {"region": client.meta.region_name, "endpoint_url": client.meta.endpoint_url}
+    for name, asked in (("region", options.region), ("endpoint_url", options.endpoint_url)):
+        if asked is not None and asked.rstrip("/") != theirs[name].rstrip("/"):
+            raise InvalidRequest(f"url: {name} is that of the boto3_client, {theirs[name]}: leave it out")
 
 
 def retention(options: Mapping[str, str]) -> timedelta | None:
@@ -55,11 +77,12 @@ def retention(options: Mapping[str, str]) -> timedelta | None:
     found = _DURATION.fullmatch(options["ttl"])
     try:
         if found:
-            return timedelta(**{_UNITS[found[2]]: int(found[1])})
-    except OverflowError:
+            return check_time("url: ttl", timedelta(**{_UNITS[found[2]]: int(found[1])}))
+    except (OverflowError, InvalidRequest):
         pass  # it is told below
     raise InvalidRequest(
-        f"url: ttl={shown(options['ttl'])[1:-1]} is no length of time such as 30d, 12h, 45m, 90s or 2w"
+        f"url: ttl={shown(options['ttl'])[1:-1]} is no length of time such as 30d, 12h, 45m, 90s or 2w, "
+        f"up to {TIME_MOST.days}d"
     )
 
 

@@ -130,15 +130,21 @@ class JournalBackend:
         metadata: Mapping[str, str],
         tags: Mapping[str, str],
         encryption_key_arn: str | None,
+        retention: timedelta | None,
     ) -> Session:
         """See `AsyncClient.create_session`."""
-        if encryption_key_arn is not None and not self._store.encryption_keys:
-            raise NotSupported(f"encryption_key_arn: {self._store.name} encrypts no session with a key of its own")
+        if encryption_key_arn is not None:
+            await self._check_key_arn(encryption_key_arn)
         check_size(text_bytes(metadata) + text_bytes(tags))
         former = None if key is None else await self._creation.free_key(key)
         now = self._ports.clock.wall()
         attributes = Attributes(self._new_id(now), now, now, key, encryption_key_arn, metadata, tags)
-        return await self._creation.begin(caller, attributes, former, nothing_more)
+        return await self._creation.begin(caller, attributes, former, nothing_more, retention)
+
+    async def _check_key_arn(self, key_arn: str) -> None:
+        """Refuse a key that what is written is not encrypted with: it is never ignored."""
+        if not await self._store.encrypts_with(key_arn):
+            raise NotSupported(f"encryption_key_arn: {self._store.name} does not encrypt with this key; leave it out")
 
     async def session_of_key(self, key: str) -> str:
         """The id of the session that *key* names; that session may be gone.

@@ -15,14 +15,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from stepwell.errors import InvalidRequest, NotSupported
 from stepwell.ids import TENANT_MAX_CHARACTERS, check_name, check_tenant, check_text, shown
+from stepwell.io.aws import Given
 from stepwell.io.ports import Ports
+from stepwell.limits import Limits, check_limits
 from stepwell.stores.base import JournalStore
 
 if TYPE_CHECKING:
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
 ENVIRONMENT = "STEPWELL_URL"
 DEFAULT_TENANT = "default"
 URL_MAX_CHARACTERS = 4096
-_KNOWN = "file:./dir, file:///abs/dir, memory: or memory:name"
-_LATER = frozenset({"dynamodb", "s3", "bedrock"})
+_KNOWN = "file:./dir, file:///abs/dir, dynamodb://table, memory: or memory:name"
+_LATER = frozenset({"s3", "bedrock"})
+_WITHOUT_AWS = frozenset({"file", "memory"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,13 @@ class Target:
 
     open: Callable[[Ports], JournalStore]
     tenant: str
+    retention: timedelta | None = None
+    """How long sessions are kept for which nothing else is said."""
+
+    def limits(self, given: Limits | None) -> Limits:
+        """A client's limits: those it was given, with this retention where they have none."""
+        limits = check_limits(given)
+        return replace(limits, retention=self.retention) if limits.retention is None else limits
 
 
 def default_url() -> str:
@@ -48,20 +59,24 @@ def default_url() -> str:
     return os.environ.get(ENVIRONMENT) or "file:" + quote(str(_data_folder() / "stepwell"))
 
 
-def parse(url: str, tenant: str | None = None) -> Target:
-    """What *url* says; *tenant* is the caller's own.
+def parse(url: str, tenant: str | None = None, given: Given | None = None) -> Target:
+    """What *url* says; *tenant* is the caller's own, *given* what it brings along for calls of AWS.
 
     Raises:
-        InvalidRequest: it is malformed; the message says what would be right.
+        InvalidRequest: it is malformed, or does not go with *given*; the message says what would be right.
         NotSupported: a store that this version has not.
     """
     scheme, rest, options = _split(url)
     whose = _tenant(options.pop("tenant", None), tenant)
+    if given and scheme in _WITHOUT_AWS:
+        raise InvalidRequest(f"boto3_session, boto3_client, botocore_config: {scheme}: makes no calls of AWS")
     match scheme:
         case "file":
             return Target(_file(rest, options), whose)
         case "memory":
             return Target(_memory(rest, options), whose)
+        case "dynamodb":
+            return Target(_dynamodb(rest, options, given), whose, _retention(options))
         case later if later in _LATER:
             raise NotSupported(f"url: this version of stepwell has no {later}: store; use {_KNOWN}")
         case _:
@@ -148,14 +163,27 @@ def dynamodb_options(url: str) -> DynamoDBOptions:
     if scheme != "dynamodb":
         raise InvalidRequest(f"url: {shown(url)} is no dynamodb://table")
     _tenant(options.pop("tenant", None), None)
-    return _dynamodb(rest, options)
+    return _dynamodb_options(rest, options)
 
 
-def _dynamodb(rest: str, options: Mapping[str, str]) -> DynamoDBOptions:
+def _dynamodb_options(rest: str, options: Mapping[str, str], given: Given | None = None) -> DynamoDBOptions:
     from stepwell import dynamodb_url
 
     _only(options, *dynamodb_url.OPTIONS)
-    return dynamodb_url.parse(rest, options)
+    return dynamodb_url.parse(rest, options, given)
+
+
+def _dynamodb(rest: str, options: Mapping[str, str], given: Given | None) -> Callable[[Ports], JournalStore]:
+    from stepwell.stores.dynamodb import DynamoDBStore
+
+    chosen = _dynamodb_options(rest, options, given)
+    return lambda ports: DynamoDBStore(ports, chosen)
+
+
+def _retention(options: Mapping[str, str]) -> timedelta | None:
+    from stepwell import dynamodb_url
+
+    return dynamodb_url.retention(options)
 
 
 def _data_folder() -> Path:

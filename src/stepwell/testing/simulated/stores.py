@@ -86,7 +86,6 @@ class Sliced:
 class _SlicedStore:
     name = "sliced"
     inline_bytes = INLINE_BYTES
-    encryption_keys = False
     copies: tuple[str, ...] = ()
 
     def __init__(self, line: Line, tables: _Tables, written: Written, *, tells_winners: bool) -> None:
@@ -247,6 +246,9 @@ class _SlicedStore:
             return [entries[s] for s in sorted(entries, reverse=True) if before is None or s < before][:limit]
 
         return await self._request(f"entries {listing}", apply, writes=False)
+
+    async def encrypts_with(self, key_arn: str) -> bool:
+        return False
 
     async def ping(self) -> None:
         pass
