@@ -80,6 +80,7 @@ class Backend(Protocol):
         metadata: Mapping[str, str],
         tags: Mapping[str, str],
         encryption_key_arn: str | None,
+        retention: timedelta | None,
     ) -> Session: ...
 
     async def get_session(self, session_id: str) -> Session: ...

@@ -33,6 +33,7 @@ from stepwell.errors import (
     StepwellError,
     Unavailable,
 )
+from stepwell.io.aws import check_given
 from stepwell.io.clock import SystemClock
 from stepwell.io.files import Files
 from stepwell.io.fork import after_fork
@@ -40,7 +41,7 @@ from stepwell.io.ports import Clock, Ports, Tasks
 from stepwell.journal.decide import Caller
 from stepwell.journal.events import Why
 from stepwell.journal.record import WRITER_SIZE
-from stepwell.limits import TIME_LEAST, TIME_MOST, Limits
+from stepwell.limits import Limits, check_limits, check_time
 from stepwell.models import (
     AuditRecord,
     Content,
@@ -122,6 +123,10 @@ def _why(reason: str, approver: str) -> Why:
     return Why(reason, approver)
 
 
+def _optional_text(field: str, text: str | None) -> str | None:
+    return None if text is None else ids.check_text(field, text)
+
+
 def _check_progress(on_progress: object) -> None:
     if on_progress is not None and not callable(on_progress):
         raise InvalidRequest("on_progress: a function that takes a number, or None")
@@ -145,6 +150,9 @@ class AsyncClient:
         tenant: whose sessions; nobody sees another tenant's. Default: the URL's, else "default".
         limits: quotas and times, applied to what this client writes and recorded in sessions that it creates.
         linger: seconds that a write waits for others to share its record; 0 shares only what piles up by itself.
+        boto3_session: for a store on AWS: the session whose credentials and region are used.
+        boto3_client: for a store on AWS: a client to call through, or one for each service, used as they are.
+        botocore_config: for a store on AWS: a `botocore.config.Config`, which wins in all but retries.
         clock: the time, for tests.
     """
 
@@ -155,10 +163,14 @@ class AsyncClient:
         tenant: str | None = None,
         limits: Limits | None = None,
         linger: float = 0.0,
+        boto3_session: Any = None,
+        boto3_client: Any = None,
+        botocore_config: Any = None,
         clock: Clock | None = None,
     ) -> None:
-        target = urls.parse(urls.default_url() if url is None else url, tenant)
-        self._open(None, target.open, target.tenant, Limits.none() if limits is None else limits, linger, clock)
+        given = check_given(boto3_session, boto3_client, botocore_config)
+        target = urls.parse(urls.default_url() if url is None else url, tenant, given)
+        self._open(None, target.open, target.tenant, target.limits(limits), linger, clock)
 
     @classmethod
     def from_store(
@@ -174,7 +186,7 @@ class AsyncClient:
         """A client over a store of your own: *open_store* gets the ports that it is to use."""
         client = cls.__new__(cls)
         whose = ids.check_tenant(urls.DEFAULT_TENANT if tenant is None else tenant)
-        client._open(tasks, open_store, whose, Limits.none() if limits is None else limits, linger, clock)
+        client._open(tasks, open_store, whose, check_limits(limits), linger, clock)
         return client
 
     def _open(
@@ -188,8 +200,6 @@ class AsyncClient:
     ) -> None:
         from stepwell.journal_backend import JournalBackend
 
-        if not isinstance(limits, Limits):
-            raise InvalidRequest("limits: expected Limits, such as Limits.bedrock()")
         if not _is_time(linger) or linger > LINGER_MAX_SECONDS:
             raise InvalidRequest(f"linger: seconds, 0 to {LINGER_MAX_SECONDS}")
         if tasks is None:
@@ -246,8 +256,12 @@ class AsyncClient:
         metadata: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
         encryption_key_arn: str | None = None,
+        retention: timedelta | None = None,
     ) -> Session:
         """Create a session. *key* is your own name for it, 1 to 512 characters, unique among live sessions.
+
+        It is kept for *retention* from now on, 1 second to 36,525 days; default: the client's `limits.retention`, then
+        the `ttl` of its URL, then for ever.
 
         Raises:
             AlreadyExists: another session has the key.
@@ -258,7 +272,8 @@ class AsyncClient:
             key=None if key is None else ids.check_key(key),
             metadata=self._limits.check_metadata({} if metadata is None else metadata),
             tags=self._limits.check_tags({} if tags is None else tags),
-            encryption_key_arn=encryption_key_arn,
+            encryption_key_arn=_optional_text("encryption_key_arn", encryption_key_arn),
+            retention=None if retention is None else check_time("retention", retention),
         )
 
     @_operation
@@ -268,15 +283,16 @@ class AsyncClient:
         key: str,
         metadata: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
+        retention: timedelta | None = None,
     ) -> Session:
-        """The session that *key* names, created if there is none; *metadata* and *tags* are for a new one only."""
+        """The session that *key* names, created if there is none; all but the key is for a new one only."""
         for _ in range(OPEN_ATTEMPTS):
             try:
                 return await self.get_session(key=key)
             except NotFound:
                 pass  # create it
             try:
-                return await self.create_session(key=key, metadata=metadata, tags=tags)
+                return await self.create_session(key=key, metadata=metadata, tags=tags, retention=retention)
             except AlreadyExists:
                 pass  # somebody was quicker
         raise Unavailable("the key is taken and given up again and again: try again")
@@ -347,10 +363,8 @@ class AsyncClient:
         session_id = ids.session_id(session_id)
         if not isinstance(end, bool):
             raise InvalidRequest("end: True or False")
-        if purge_after is not None and not (
-            isinstance(purge_after, timedelta) and TIME_LEAST <= purge_after <= TIME_MOST
-        ):
-            raise InvalidRequest(f"purge_after: a timedelta of 1 second to {TIME_MOST.days} days, or None")
+        if purge_after is not None:
+            check_time("purge_after", purge_after)
         await self._backend.delete_session(
             self._caller(session_id), session_id, _why(reason, approver), end=end, purge_after=purge_after
         )

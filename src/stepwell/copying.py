@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from stepwell.clocks import Instant, instant
 from stepwell.codecs.content import blob_names
 from stepwell.errors import NotFound, Unavailable
 from stepwell.io.ports import Ports
@@ -13,7 +14,7 @@ from stepwell.journal.record import ERASED, SALT_SIZE, TOKEN_SIZE
 from stepwell.lane import BATCH_MAX_BYTES, BATCH_MAX_EVENTS, NO_CALL, Intent, Lane, Settled
 from stepwell.reader import BLOBS_AT_ONCE
 from stepwell.stores.base import JournalId, JournalStore
-from stepwell.view import Instant, instant, while_fresh
+from stepwell.view import while_fresh
 
 
 class Copy:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from math import ceil
 from typing import NamedTuple
 
+from stepwell.clocks import instant
 from stepwell.errors import AlreadyExists, Conflict, NotFound, OutcomeUnknown, StepwellError, Unavailable
 from stepwell.ids import uuid_text
 from stepwell.io.ports import Ports
@@ -29,7 +30,7 @@ from stepwell.models import Session
 from stepwell.outcomes import InDoubt, outcome_token
 from stepwell.reader import Reader
 from stepwell.stores.base import JournalStore, ListingEntry
-from stepwell.view import VIEW_MAX_SECONDS, instant
+from stepwell.view import VIEW_MAX_SECONDS
 from stepwell.views import listing_entry, moment, session_view
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -60,15 +61,22 @@ class Creation:
         self._tenant = tenant
         self._limits = limits
 
-    async def begin(self, caller: Caller, attributes: Attributes, former: bytes | None, fill: Fill) -> Session:
-        """A new session. *former* is what its key names until now.
+    async def begin(
+        self,
+        caller: Caller,
+        attributes: Attributes,
+        former: bytes | None,
+        fill: Fill,
+        retention: timedelta | None = None,
+    ) -> Session:
+        """A new session. *former* is what its key names until now; *retention* its own, instead of the limits'.
 
         Raises:
             AlreadyExists: somebody else was given the key meanwhile.
             Unavailable: it took too long.
         """
         token, began = self._ports.random(TOKEN_SIZE), instant(self._ports, self._store)
-        created = self._created(attributes)
+        created = self._created(attributes, retention or self._limits.retention)
         with self._lanes.use(attributes.session) as lane:
             lane.start(blank())
             try:
@@ -90,8 +98,8 @@ class Creation:
                 raise
         return session_view(settled.facts, attributes, settled.tail, settled.time)
 
-    def _created(self, attributes: Attributes) -> Created:
-        retention, idle = self._limits.retention, self._limits.idle_timeout
+    def _created(self, attributes: Attributes, retention: timedelta | None) -> Created:
+        idle = self._limits.idle_timeout
         expires_at = 0 if retention is None else attributes.created_at + retention // _MICROSECOND
         return Created(attributes, 0 if idle is None else ceil(idle.total_seconds()), expires_at)
 

@@ -6,10 +6,12 @@ import logging
 import struct
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from stepwell.audit import Audit
 from stepwell.backend import SessionFilter, StepRange, StepToPut
+from stepwell.clocks import StoreClock, instant
 from stepwell.codecs.content import (
     INLINE_STEPS_BYTES,
     Encoded,
@@ -71,7 +73,7 @@ from stepwell.retried import Retried
 from stepwell.salvage import Salvager
 from stepwell.stores.base import JournalStore, ListingEntry
 from stepwell.verify import Verifier
-from stepwell.view import VIEW_MAX_SECONDS, instant, while_fresh
+from stepwell.view import VIEW_MAX_SECONDS, while_fresh
 from stepwell.views import (
     listing_entry,
     microseconds,
@@ -103,7 +105,7 @@ class JournalBackend:
     ) -> None:
         self._retry = Retry(retries or RetryPolicy(), ports)
         self._store = store = Retried(store, self._retry)
-        self._ports = ports
+        self._ports = ports = replace(ports, clock=StoreClock(ports.clock, store))
         self._tenant = tenant
         self._limits = limits
         self._ids = Ids(ports.random)
@@ -128,15 +130,21 @@ class JournalBackend:
         metadata: Mapping[str, str],
         tags: Mapping[str, str],
         encryption_key_arn: str | None,
+        retention: timedelta | None,
     ) -> Session:
         """See `AsyncClient.create_session`."""
-        if encryption_key_arn is not None and not self._store.encryption_keys:
-            raise NotSupported(f"encryption_key_arn: {self._store.name} encrypts no session with a key of its own")
+        if encryption_key_arn is not None:
+            await self._check_key_arn(encryption_key_arn)
         check_size(text_bytes(metadata) + text_bytes(tags))
         former = None if key is None else await self._creation.free_key(key)
         now = self._ports.clock.wall()
         attributes = Attributes(self._new_id(now), now, now, key, encryption_key_arn, metadata, tags)
-        return await self._creation.begin(caller, attributes, former, nothing_more)
+        return await self._creation.begin(caller, attributes, former, nothing_more, retention)
+
+    async def _check_key_arn(self, key_arn: str) -> None:
+        """Refuse a key that what is written is not encrypted with: it is never ignored."""
+        if not await self._store.encrypts_with(key_arn):
+            raise NotSupported(f"encryption_key_arn: {self._store.name} does not encrypt with this key; leave it out")
 
     async def session_of_key(self, key: str) -> str:
         """The id of the session that *key* names; that session may be gone.
@@ -564,8 +572,8 @@ class JournalBackend:
 
     def _may_be_reclaimed(self, session: bytes) -> bool:
         """Whether a session without a journal is so old that it may have had one."""
-        now = max(self._ports.clock.wall(), self._store.server_time or 0)
-        return not 0 <= now - uuid7_time(session) < (RECLAIM_SECONDS - VIEW_MAX_SECONDS) * decide.MICROSECONDS
+        age = self._ports.clock.wall() - uuid7_time(session)
+        return not 0 <= age < (RECLAIM_SECONDS - VIEW_MAX_SECONDS) * decide.MICROSECONDS
 
     async def redact(self, caller: Caller, session_id: str, invocation_id: str, step_id: str, why: Why) -> Redaction:
         """See `AsyncClient.redact`."""

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+from stepwell.clocks import Instant
 from stepwell.errors import (
     CorruptJournal,
     LimitExceeded,
@@ -41,7 +42,7 @@ from stepwell.models import Resolution
 from stepwell.outcomes import InDoubt, outcome_token
 from stepwell.retried import in_doubt
 from stepwell.stores.base import JournalId, JournalStore, SlotTaken
-from stepwell.view import LOOKUPS_MAX, VIEW_MAX_SECONDS, Chain, Instant, View
+from stepwell.view import LOOKUPS_MAX, VIEW_MAX_SECONDS, Chain, View
 from stepwell.views import position
 
 T = TypeVar("T")
@@ -316,16 +317,16 @@ class Lane:
     async def _commit(self, intents: list[Intent]) -> None:
         fresh = False
         for conflicts in range(CONFLICTS_MAX):
-            now = self._view.now()
-            state = await self._view.current(now, fresh=fresh)
-            batch = await self._decide(intents, state, now.wall)
+            began = self._view.now()
+            state = await self._view.current(began, fresh=fresh)
+            batch = await self._decide(intents, state)
             if batch.postponed:
                 self._queue.extendleft(reversed(batch.postponed))
                 del intents[-len(batch.postponed) :]
             if not fresh and (batch.refused or batch.done):
                 fresh = True  # what a remembered view refuses, or finds done, today's may not
                 continue
-            winner = await self._send(batch, state, now) if batch.entries else None
+            winner = await self._send(batch, state, began) if batch.entries else None
             if winner is None and not batch.entries and self._view.is_old():
                 continue
             if winner is None:
@@ -336,9 +337,9 @@ class Lane:
                 state.advance(winner)
         raise Unavailable("other writers were faster every time: try again, or let one writer hold a lease")
 
-    async def _decide(self, intents: list[Intent], state: SessionState, now: int) -> _Batch:
+    async def _decide(self, intents: list[Intent], state: SessionState) -> _Batch:
         """Decide *intents* one by one, each against the state that includes the earlier ones."""
-        time = max(now, state.time)
+        time = max(self._ports.clock.wall(), state.time)
         draft = state.copy()
         draft.slot += 1
         batch = _Batch(draft.slot, time, draft)

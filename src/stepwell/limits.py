@@ -51,8 +51,7 @@ class Limits:
             if value is None or (member.name == _SWITCH and isinstance(value, bool)):
                 continue
             if member.name in _TIMES:
-                if not isinstance(value, timedelta) or not TIME_LEAST <= value <= TIME_MOST:
-                    raise InvalidRequest(f"{member.name}: a timedelta of 1 second to {TIME_MOST.days} days, or None")
+                check_time(member.name, value)
             elif type(value) is not int or value < 0:
                 raise InvalidRequest(f"{member.name}: a whole number, 0 or more, or None")
 
@@ -152,6 +151,28 @@ class Limits:
             _check("content.image", len(image.data or b""), "bytes", self.image_bytes, "image_bytes")
         if self.step_bytes is not None:
             _check("content", sum(map(_size, content)), "bytes", self.step_bytes, "step_bytes")
+
+
+def check_limits(limits: Limits | None) -> Limits:
+    """*limits*, or none.
+
+    Raises:
+        InvalidRequest: something else.
+    """
+    if limits is not None and not isinstance(limits, Limits):
+        raise InvalidRequest("limits: expected Limits, such as Limits.bedrock()")
+    return limits or Limits.none()
+
+
+def check_time(field: str, value: object) -> timedelta:
+    """*value* as a length of time that sessions can be given.
+
+    Raises:
+        InvalidRequest: it is none, or out of bounds.
+    """
+    if not isinstance(value, timedelta) or not TIME_LEAST <= value <= TIME_MOST:
+        raise InvalidRequest(f"{field}: a timedelta of 1 second to {TIME_MOST.days} days, or None")
+    return value
 
 
 def _size(block: Text | Image | Data) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from stepwell import urls
 from stepwell.blocking import blocking, blocking_iter, run_sync
 from stepwell.client import AsyncClient
+from stepwell.io.aws import check_given
 from stepwell.io.blocking import BlockingTasks
 from stepwell.io.ports import Clock, Ports
 from stepwell.limits import Limits
@@ -23,6 +24,9 @@ class Client:
         tenant: whose sessions; nobody sees another tenant's. Default: the URL's, else "default".
         limits: quotas and times, applied to what this client writes and recorded in sessions that it creates.
         linger: seconds that a write waits for others to share its record; 0 shares only what piles up by itself.
+        boto3_session: for a store on AWS: the session whose credentials and region are used.
+        boto3_client: for a store on AWS: a client to call through, or one for each service, used as they are.
+        botocore_config: for a store on AWS: a `botocore.config.Config`, which wins in all but retries.
         clock: the time, for tests.
     """
 
@@ -33,13 +37,17 @@ class Client:
         tenant: str | None = None,
         limits: Limits | None = None,
         linger: float = 0.0,
+        boto3_session: Any = None,
+        boto3_client: Any = None,
+        botocore_config: Any = None,
         clock: Clock | None = None,
     ) -> None:
-        target = urls.parse(urls.default_url() if url is None else url, tenant)
+        given = check_given(boto3_session, boto3_client, botocore_config)
+        target = urls.parse(urls.default_url() if url is None else url, tenant, given)
         self._driven = AsyncClient.from_store(
             target.open,
             tenant=target.tenant,
-            limits=limits,
+            limits=target.limits(limits),
             linger=linger,
             clock=clock,
             tasks=BlockingTasks(),

@@ -3,6 +3,8 @@
     file:./dir  file:/abs/dir  file:///abs/dir  file:~/dir
         ?network=1 accepts a network file system whose locks are reliable
     memory:  memory:name
+    dynamodb://table
+        ?region= endpoint_url= blobs=s3://bucket/prefix ttl=30d create=1 home_region=
     every one: ?tenant=NAME
 
 Without a URL: the environment variable `STEPWELL_URL`, else a folder in the user's data directory.
@@ -13,20 +15,28 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from stepwell.errors import InvalidRequest, NotSupported
 from stepwell.ids import TENANT_MAX_CHARACTERS, check_name, check_tenant, check_text, shown
+from stepwell.io.aws import Given
 from stepwell.io.ports import Ports
+from stepwell.limits import Limits, check_limits
 from stepwell.stores.base import JournalStore
+
+if TYPE_CHECKING:
+    from stepwell.stores.dynamodb_options import DynamoDBOptions
 
 ENVIRONMENT = "STEPWELL_URL"
 DEFAULT_TENANT = "default"
 URL_MAX_CHARACTERS = 4096
-_KNOWN = "file:./dir, file:///abs/dir, memory: or memory:name"
-_LATER = frozenset({"dynamodb", "s3", "bedrock"})
+_KNOWN = "file:./dir, file:///abs/dir, dynamodb://table, memory: or memory:name"
+_LATER = frozenset({"s3", "bedrock"})
+_WITHOUT_AWS = frozenset({"file", "memory"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,13 @@ class Target:
 
     open: Callable[[Ports], JournalStore]
     tenant: str
+    retention: timedelta | None = None
+    """How long sessions are kept for which nothing else is said."""
+
+    def limits(self, given: Limits | None) -> Limits:
+        """A client's limits: those it was given, with this retention where they have none."""
+        limits = check_limits(given)
+        return replace(limits, retention=self.retention) if limits.retention is None else limits
 
 
 def default_url() -> str:
@@ -42,13 +59,32 @@ def default_url() -> str:
     return os.environ.get(ENVIRONMENT) or "file:" + quote(str(_data_folder() / "stepwell"))
 
 
-def parse(url: str, tenant: str | None = None) -> Target:
-    """What *url* says; *tenant* is the caller's own.
+def parse(url: str, tenant: str | None = None, given: Given | None = None) -> Target:
+    """What *url* says; *tenant* is the caller's own, *given* what it brings along for calls of AWS.
 
     Raises:
-        InvalidRequest: it is malformed; the message says what would be right.
+        InvalidRequest: it is malformed, or does not go with *given*; the message says what would be right.
         NotSupported: a store that this version has not.
     """
+    scheme, rest, options = _split(url)
+    whose = _tenant(options.pop("tenant", None), tenant)
+    if given and scheme in _WITHOUT_AWS:
+        raise InvalidRequest(f"boto3_session, boto3_client, botocore_config: {scheme}: makes no calls of AWS")
+    match scheme:
+        case "file":
+            return Target(_file(rest, options), whose)
+        case "memory":
+            return Target(_memory(rest, options), whose)
+        case "dynamodb":
+            return Target(_dynamodb(rest, options, given), whose, _retention(options))
+        case later if later in _LATER:
+            raise NotSupported(f"url: this version of stepwell has no {later}: store; use {_KNOWN}")
+        case _:
+            raise InvalidRequest(f"url: the scheme {shown(scheme)} is unknown; use {_KNOWN}")
+
+
+def _split(url: str) -> tuple[str, str, dict[str, str]]:
+    """Scheme, what follows it, and the options."""
     check_text("url", url)
     if not 0 < len(url) <= URL_MAX_CHARACTERS or any(c < " " for c in url):
         raise InvalidRequest(f"url: {shown(url)}; use {_KNOWN}")
@@ -56,17 +92,7 @@ def parse(url: str, tenant: str | None = None) -> Target:
     if not colon or "/" in scheme or "." in scheme:
         raise InvalidRequest(f"url: {shown(url)} has no scheme; a folder is file:{shown(url)[1:-1]}, else use {_KNOWN}")
     rest, _, query = rest.partition("?")
-    options = _options(query)
-    whose = _tenant(options.pop("tenant", None), tenant)
-    match scheme:
-        case "file":
-            return Target(_file(rest, options), whose)
-        case "memory":
-            return Target(_memory(rest, options), whose)
-        case later if later in _LATER:
-            raise NotSupported(f"url: this version of stepwell has no {later}: store; use {_KNOWN}")
-        case _:
-            raise InvalidRequest(f"url: the scheme {shown(scheme)} is unknown; use {_KNOWN}")
+    return scheme, rest, _options(query)
 
 
 def _options(query: str) -> dict[str, str]:
@@ -125,6 +151,39 @@ def _memory(rest: str, options: Mapping[str, str]) -> Callable[[Ports], JournalS
     if name:
         check_name("url", name, TENANT_MAX_CHARACTERS)
     return lambda ports: named(name)
+
+
+def dynamodb_options(url: str) -> DynamoDBOptions:
+    """What a `dynamodb:` URL says of its table.
+
+    Raises:
+        InvalidRequest: it is malformed, or of another store; the message says what would be right.
+    """
+    scheme, rest, options = _split(url)
+    if scheme != "dynamodb":
+        raise InvalidRequest(f"url: {shown(url)} is no dynamodb://table")
+    _tenant(options.pop("tenant", None), None)
+    return _dynamodb_options(rest, options)
+
+
+def _dynamodb_options(rest: str, options: Mapping[str, str], given: Given | None = None) -> DynamoDBOptions:
+    from stepwell import dynamodb_url
+
+    _only(options, *dynamodb_url.OPTIONS)
+    return dynamodb_url.parse(rest, options, given)
+
+
+def _dynamodb(rest: str, options: Mapping[str, str], given: Given | None) -> Callable[[Ports], JournalStore]:
+    from stepwell.stores.dynamodb import DynamoDBStore
+
+    chosen = _dynamodb_options(rest, options, given)
+    return lambda ports: DynamoDBStore(ports, chosen)
+
+
+def _retention(options: Mapping[str, str]) -> timedelta | None:
+    from stepwell import dynamodb_url
+
+    return dynamodb_url.retention(options)
 
 
 def _data_folder() -> Path:

@@ -9,8 +9,9 @@ sooner than a day after it was purged, so whoever was frozen meanwhile can never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+from stepwell.clocks import Instant, instant
 from stepwell.errors import CorruptJournal, NotFound, StaleStore, StepwellError, Unavailable
 from stepwell.io.ports import Ports
 from stepwell.journal.decide import Decide, Decision, Refuse
@@ -25,24 +26,6 @@ VIEW_MAX_SECONDS = 6 * 3600
 VIEW_RENEW_SECONDS = 3 * 3600
 LOOKUPS_MAX = 64
 """How often one question may ask for records of the past."""
-
-
-class Instant(NamedTuple):
-    """A moment by every clock there is, in microseconds; *server* is the store's, if it tells."""
-
-    wall: int
-    boot: int
-    server: int | None
-
-    def seconds_since(self, earlier: Instant) -> float:
-        """The longest that any clock says has passed."""
-        server = 0 if self.server is None or earlier.server is None else self.server - earlier.server
-        return max(self.wall - earlier.wall, self.boot - earlier.boot, server) / 1e6
-
-
-def instant(ports: Ports, store: JournalStore) -> Instant:
-    """This moment."""
-    return Instant(ports.clock.wall(), ports.clock.boot(), store.server_time)
 
 
 def while_fresh(wanted: Decide, began: Instant, ports: Ports, store: JournalStore) -> Decide:

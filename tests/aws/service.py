@@ -71,11 +71,11 @@ class Service:
             raise refusal("ValidationException", operation)
         answer = getattr(self.client, operation)(**arguments)
         self.after(operation)
-        if operation == "describe_table" and self.making:
+        if self.making and operation in ("create_table", "describe_table"):
             self.making -= 1
-            busy = "CREATING" if self.making else "ACTIVE"
-            answer["Table"] |= {"TableStatus": busy}
-            answer["Table"]["GlobalSecondaryIndexes"][0]["IndexStatus"] = "CREATING"
+            table = answer.get("Table") or answer["TableDescription"]
+            table["TableStatus"] = "CREATING" if self.making else "ACTIVE"
+            table["GlobalSecondaryIndexes"][0]["IndexStatus"] = "CREATING"
         return self.edit(operation, answer)
 
     def _expires(self, table: str) -> bool:

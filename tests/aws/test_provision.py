@@ -70,7 +70,7 @@ def test_it_is_waited_for_until_table_and_index_can_be_used() -> None:
 
     state = run_sync(provision(service, "sessions", sleep=sleep)).state
     assert (state.ready, service.making) == (True, 0)
-    assert slept == [dynamodb_table.POLL_SECONDS] * 5
+    assert slept == [dynamodb_table.POLL_SECONDS] * 4
 
 
 def test_waiting_has_an_end_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ class Interrupted(BaseException):
     pass
 
 
-@pytest.mark.parametrize(("at", "lost"), [*((at, False) for at in range(7)), *((at, True) for at in range(6))])
+@pytest.mark.parametrize(("at", "lost"), [*((at, False) for at in range(6)), *((at, True) for at in range(5))])
 def test_what_was_interrupted_is_finished_by_the_next_run(at: int, lost: bool) -> None:
     calls = itertools.count()
 
@@ -227,7 +227,7 @@ def test_a_table_that_is_not_told_yet_is_not_made_twice() -> None:
         if operation == "describe_table" and next(hidden) < 3:
             raise refusal("ResourceNotFoundException", operation)
 
-    service = Service(before=not_yet)
+    service = Service(before=not_yet, making=2)
     assert provisioned(service).done == ALL
     assert service.operations.count("create_table") == 3
 

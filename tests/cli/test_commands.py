@@ -31,8 +31,8 @@ def test_the_version_is_printed(bench: Bench) -> None:
 
 def test_help_lists_the_commands_and_the_exit_codes(bench: Bench) -> None:
     told = " ".join(bench.run("--help", COLUMNS="100").stdout.split())
-    commands = ("ls", "show", "tail", "fork", "rm", "undelete", "redact", "verify", "salvage", "gc", "audit", "demo")
-    for command in commands:
+    store = ("verify", "salvage", "gc", "audit", "provision", "iam-policy", "demo")
+    for command in ("ls", "show", "tail", "fork", "rm", "undelete", "redact", *store):
         assert f" {command} " in told
     assert "4 damage found" in told
 

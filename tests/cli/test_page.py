@@ -15,7 +15,7 @@ from stepwell.cli.app import app
 from tests.cli.bench import PROGRAM, Bench
 
 PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text()
-SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+SECTIONS = dict(re.findall(r"^### ([\w-]+)\n(.*?)(?=^### |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 SHARED = PAGE[: PAGE.index("## Exit codes")]
 
 

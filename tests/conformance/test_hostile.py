@@ -60,6 +60,7 @@ TIMES: list[Any] = [
     *(DAWN - timedelta(microseconds=1), datetime(1, 1, 1), datetime.min.replace(tzinfo=timezone(timedelta(hours=9)))),  # noqa: DTZ001
     datetime.max.replace(tzinfo=timezone(timedelta(hours=-9))),
 ]
+LENGTHS: list[Any] = [*NOT_TEXT, "30d", timedelta(0), timedelta(seconds=-1), timedelta(microseconds=1), timedelta.max]
 POSITIONS: list[Any] = [
     *(7, 1.5, True, b"1.0", ["1.0"], (1, 0), object()),
     *("", ".", "..", "1", "1.", ".1", "-1.0", "1.-1", "+1.0", "1.0.0", "a.b", " 1.0", "1.0\n", "1_0.0"),
@@ -123,9 +124,10 @@ ARGUMENTS: Mapping[str, list[Any]] = {
     "metadata": [*MAPS, *TOO_MUCH],
     "next_token": PAGE_TOKENS,
     "on_progress": [7, "print", b"print", [], object()],
-    "purge_after": [*NOT_TEXT, "30d", timedelta(0), timedelta(seconds=-1), timedelta(microseconds=1), timedelta.max],
+    "purge_after": LENGTHS,
     "reason": WHY,
     "resource_arn": IDS,
+    "retention": LENGTHS,
     "session_id": [*IDS, "arn:" + UUID, f"arn:aws:bedrock:us-east-1:000000000000:session/{UUID}\n"],
     "status": [7, True, "", "active", "BOGUS", b"ACTIVE", [], object()],
     "steps": BATCHES,

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from unittest.mock import patch
 
 from stepwell import copying, creation, gc, journal_backend, lane, reader, removal, view
+from stepwell.clocks import Instant
 from stepwell.creation import Creation
 from stepwell.errors import NotFound, OutcomeUnknown, Unavailable
 from stepwell.journal import decide
@@ -29,7 +30,7 @@ from stepwell.models import Resolution
 from stepwell.removal import Removal
 from stepwell.stores.base import JournalId
 from stepwell.testing.simulated.stores import _SlicedStore as SLICED
-from stepwell.view import Instant, View
+from stepwell.view import View
 
 T = TypeVar("T")
 Mutant: TypeAlias = Callable[[], AbstractContextManager[object]]

@@ -36,8 +36,11 @@ URLS: list[Any] = [
     *("file:./a?tenant=", "file:./a?tenant=../b", "file:./a?tenant=a&tenant=b", "file:./a?tenant=%ff"),
     *("memory:/", "memory://", "memory:/a", "memory:a/b", "memory:%00", "memory:a%0ab", "memory:" + LONE),
     *("memory:?tenant=a&tenant=a", "memory:?network=1", "memory:\u202ea"),
-    *("dynamodb://table", "s3://bucket/prefix", "bedrock://us-west-2"),
+    *("dynamodb:", "dynamodb:table", "dynamodb://", "dynamodb://t", "dynamodb://table/x", "dynamodb://ta%20ble"),
+    *("dynamodb://table?network=1", "dynamodb://table?ttl=0s", "dynamodb://table?ttl=99999w", "dynamodb://table?ttl="),
+    *("s3://bucket/prefix", "bedrock://us-west-2"),
 ]
+BROUGHT: list[Any] = [7, "session", b"client", [7], ["x"], {"a": 1}, object(), Text(text=MARK), int]
 TENANTS: list[Any] = [
     *("", ".", "..", "../x", "a/../b", " ", " a", "-a", "a b", "\0", "a\0", "a\n", "\u00e9", "\u202ea", LONE),
     *("x" * 129, HUGE, 7, 0, False, b"x", ["x"], object()),
@@ -112,6 +115,13 @@ def test_a_bad_member_of_a_client_is_refused(open_client: Callable[..., Any], me
 def test_limits_that_cannot_hold_are_refused() -> None:
     calls = {repr(bad): partial(use_limits, bad) for bad in BAD_LIMITS}
     assert faults(calls) == ""
+
+
+@pytest.mark.parametrize("open_client", OPENERS)
+@pytest.mark.parametrize("member", ["boto3_session", "boto3_client", "botocore_config"])
+@pytest.mark.parametrize("url", ["memory:", "dynamodb://table"])
+def test_what_boto3_does_not_make_is_refused(open_client: Callable[..., Any], member: str, url: str) -> None:
+    assert faults({repr(bad): partial(open_client, url, **{member: bad}) for bad in BROUGHT}) == ""
 
 
 @pytest.mark.parametrize("open_client", OPENERS)

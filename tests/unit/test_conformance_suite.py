@@ -476,7 +476,8 @@ def test_a_backend_fails_that_says_it_can_what_it_cannot_or_the_other_way_round(
 
 
 class Encrypts(MemoryStore):
-    encryption_keys = True
+    async def encrypts_with(self, key_arn: str) -> bool:
+        return True
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "ids": {"errors"},
     "journal": {"errors", "ids", "models", "journal"},
     "codecs": {"errors", "models", "journal", "codecs"},
-    "io": {"errors", "ids", "io"},
+    "io": {"__version__", "errors", "ids", "io"},
     "limits": {"errors", "ids", "models"},
     "stores": {"errors", "io", "journal", "stores"},
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stepwell import __version__
-from stepwell.cli import checking, forking, removal, upkeep
+from stepwell.cli import checking, forking, provision, removal, upkeep
 from stepwell.cli.group import OneLineGroup
 from stepwell.cli.ls import ls
 from stepwell.cli.show import show
@@ -50,6 +50,8 @@ for command in (
     checking.salvage,
     upkeep.gc,
     upkeep.audit,
+    provision.provision,
+    provision.iam_policy,
 ):
     app.command()(command)
 

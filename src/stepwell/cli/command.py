@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, TypeAlias, TypeVar
@@ -135,18 +135,23 @@ class Run:
                 told(len(rows))
         return iter(rows)
 
-    @contextmanager
-    def progress(self, what: str) -> Generator[Callable[[int], None]]:
-        """A count on stderr while something lasts, if somebody looks; otherwise nothing."""
-        if self.as_json or not sys.stderr.isatty():
-            yield lambda _: None
-            return
-        from rich.console import Console
+    def progress(self, what: str) -> AbstractContextManager[Callable[[int], None]]:
+        """See `progress`."""
+        return progress(what, as_json=self.as_json)
 
-        columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-            task = shown.add_task(what, total=None)
-            yield lambda count: shown.update(task, description=f"{what}: {count:,}")
+
+@contextmanager
+def progress(what: str, *, as_json: bool) -> Generator[Callable[[int], None]]:
+    """A count on stderr while something lasts, if somebody looks; otherwise nothing."""
+    if as_json or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda count: shown.update(task, description=f"{what}: {count:,}")
 
 
 @contextmanager
@@ -160,20 +165,43 @@ def running(
 ) -> Generator[Run]:
     """A command at work: what goes wrong is told in one line on stderr, and is its exit code."""
     run: Run | None = None
-    try:
+
+    def hint(error: StepwellError | OSError) -> str:
+        return _hint(error, settled, store_name(url, tenant) if run else "")
+
+    def interrupted() -> tuple[str, Position | None]:
+        return (run.again(), run.after) if run else (again, None)
+
+    with telling(as_json=as_json, hint=hint, interrupted=interrupted):
         run = Run(url, tenant, as_json=as_json, again=again, settled=settled)
         check_there(url, tenant)
         with run.client:
             yield run
+
+
+@contextmanager
+def telling(
+    *,
+    as_json: bool,
+    hint: Callable[[StepwellError | OSError], str],
+    interrupted: Callable[[], tuple[str, Position | None]],
+) -> Generator[None]:
+    """What goes wrong inside is told in one line on stderr, and is the exit code.
+
+    *interrupted* says how to go on after an interruption, and behind which position.
+    """
+    try:
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
         raise  # nobody reads any more: typer ends quietly
     except (StepwellError, OSError) as error:
-        tell(error, as_json=as_json, hint=_hint(error, settled, store_name(url, tenant) if run else ""))
+        tell(error, as_json=as_json, hint=hint(error))
         raise typer.Exit(code_of(error)) from None
     except (KeyboardInterrupt, typer.Abort):
         interruption.caught()
-        tell_interrupted(run.again() if run else again, as_json=as_json, after=run.after if run else None)
+        how_to_go_on, after = interrupted()
+        tell_interrupted(how_to_go_on, as_json=as_json, after=after)
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -11,6 +11,7 @@ _WORDS: Final[tuple[tuple[str, str], ...]] = (
     (r": call resolve\(error\.token\)( to learn which)?", ""),
     (r"use InvocationStep\.position or Session\.head", "`stepwell show --ids` shows those of steps"),
     (r"delete it with end=True", "delete it with --end"),
+    (r"^kms_key_arn: ", "--kms-key-arn: "),
     (r"a key is given as key=", "a key is given with --key"),
     (r"purge_after: a timedelta of 1 second to (\d+) days, or None", r"--purge-after: 1s to \1d, or else --now"),
     (r"the limit WHY_MAX_CHARACTERS is (\d+)", r"at most \1 are allowed"),

@@ -70,6 +70,10 @@ class Given:
     def __bool__(self) -> bool:
         return self.session is not None or bool(self.clients) or self.config is not None
 
+    def services(self) -> set[str]:
+        """Those that there is a client for."""
+        return {str(_service(client)) for client in self.clients}
+
     def client(self, service: str) -> Any:
         """The caller's client for a service, or None."""
         return next((client for client in self.clients if _service(client) == service), None)

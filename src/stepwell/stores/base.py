@@ -81,9 +81,6 @@ class JournalStore(Protocol):
         """The latest time that a server told, in microseconds since 1970; None for a store without one."""
         ...
 
-    encryption_keys: bool
-    """Whether a session may name the key that encrypts it."""
-
     copies: tuple[str, ...]
     """Where bytes may be found after they were erased, in words, such as "snapshots of the disk"."""
 
@@ -199,6 +196,14 @@ class JournalStore(Protocol):
 
     async def entries(self, listing: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
         """Up to *limit* entries of a list with ids below *before*, the greatest (newest) first."""
+        ...
+
+    async def encrypts_with(self, key_arn: str) -> bool:
+        """Whether what a session writes is encrypted with this key, named by its ARN.
+
+        Raises:
+            NotSupported: it is not, and the message says which key is used, or where one is chosen.
+        """
         ...
 
     async def ping(self) -> None:

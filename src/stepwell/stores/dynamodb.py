@@ -67,7 +67,6 @@ class DynamoDBStore:
     """See the module."""
 
     sees_gaps = False
-    encryption_keys = True
 
     def __init__(
         self,

@@ -247,11 +247,12 @@ async def _ready(
     made, status = False, "absent"
     for _ in range(MAX_POLLS):
         answer = await _call(aws, "describe_table", table, unless=_ABSENT)
-        if isinstance(answer, _Refusal):
-            # It may only not be told yet: then it is in use already.
-            made |= not isinstance(await _create(aws, table, kms_key_arn), _Refusal)
-        elif answer["Table"]["TableStatus"] != "DELETING":  # then it is made anew
-            state = check(answer["Table"], home_region=home_region)
+        if isinstance(answer, _Refusal):  # perhaps it is only not told yet: then the name is in use already
+            answer = await _create(aws, table, kms_key_arn)
+            made |= not isinstance(answer, _Refusal)
+        found = None if isinstance(answer, _Refusal) else answer.get("Table") or answer["TableDescription"]
+        if found is not None and found["TableStatus"] != "DELETING":  # that is made anew
+            state = check(found, home_region=home_region)
             _check_key(table, state, kms_key_arn)
             if state.ready:
                 return made, state

@@ -41,7 +41,6 @@ class FileStore:
     inline_bytes = 64 * 1024
     sees_gaps = True
     server_time: int | None = None
-    encryption_keys = False
     copies: tuple[str, ...] = (
         "snapshots and backups of the disk",
         "blocks of the disk that were freed and not yet written anew",
@@ -138,6 +137,10 @@ class FileStore:
     async def entries(self, listing: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
         """See `JournalStore`."""
         return await self._run(self._entries, listing, before, limit)
+
+    async def encrypts_with(self, key_arn: str) -> bool:
+        """Nothing is encrypted here; the disk below may be."""
+        return False
 
     async def ping(self) -> None:
         """Whether the folder is there, ours, and can be locked."""

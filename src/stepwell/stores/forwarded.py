@@ -19,7 +19,6 @@ class Forwarded:
         self.name = store.name
         self.inline_bytes = store.inline_bytes
         self.sees_gaps = store.sees_gaps
-        self.encryption_keys = store.encryption_keys
         self.copies = store.copies
 
     @property
@@ -110,6 +109,10 @@ class Forwarded:
     async def entries(self, listing: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
         """See `JournalStore`."""
         return await self.call(self.below.entries, listing, before, limit)
+
+    async def encrypts_with(self, key_arn: str) -> bool:
+        """See `JournalStore`."""
+        return await self.call(self.below.encrypts_with, key_arn)
 
     async def ping(self) -> None:
         """See `JournalStore`."""

@@ -22,7 +22,6 @@ class MemoryStore:
     inline_bytes = 256 * 1024
     sees_gaps = True
     server_time: int | None = None
-    encryption_keys = False
     copies: tuple[str, ...] = ()
 
     def __init__(self, name: str = "") -> None:
@@ -182,6 +181,10 @@ class MemoryStore:
             order = self._order[listing]
             end = len(order) if before is None else bisect.bisect_left(order, before)
             return [self._entries[listing][session] for session in reversed(order[max(0, end - limit) : end])]
+
+    async def encrypts_with(self, key_arn: str) -> bool:
+        """Nothing is encrypted."""
+        return False
 
     async def ping(self) -> None:
         """Memory is always there."""

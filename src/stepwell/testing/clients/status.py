@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from stepwell.client import AsyncClient
-from stepwell.errors import Conflict, NotFound, SessionEnded, SessionExpired, StepwellError
+from stepwell.errors import Conflict, InvalidRequest, NotFound, SessionEnded, SessionExpired, StepwellError
 from stepwell.limits import Limits
 from stepwell.testing.bench import Clients, collected, refused
 from stepwell.testing.clients.operations import (
@@ -212,6 +213,40 @@ async def a_session_is_there_until_its_retention_is_over(clients: Clients) -> No
     for each in (other, client):
         await refused(NotFound, each.get_session(made.session_id))
         assert await collected(each.sessions) == []
+
+
+async def a_session_may_have_a_retention_of_its_own(clients: Clients) -> None:
+    """Shorter or longer than what its client's limits say, for every client; to open it again changes nothing."""
+    client, other = clients.open(limits=TIMED), clients.open()
+    shorter = await client.create_session(retention=RETENTION / 2)
+    longer = await client.open_session(key="longer", retention=2 * RETENTION)
+    alone = await other.create_session(retention=RETENTION)
+    assert await client.open_session(key="longer", retention=RETENTION / 2) == longer
+    for ends, gone, left in (
+        (RETENTION / 2, shorter, {longer.session_id, alone.session_id}),
+        (RETENTION, alone, {longer.session_id}),
+        (2 * RETENTION, longer, set[str]()),
+    ):
+        clients.clock.advance(gone.created_at + ends - _MOMENT - clients.clock.now())
+        assert (await other.get_session(gone.session_id)).session_id == gone.session_id
+        clients.clock.advance(2 * _MOMENT)
+        for each in (client, other):
+            await refused(NotFound, each.get_session(gone.session_id))
+            assert {shown.session_id for shown in await collected(each.sessions)} == left
+
+
+async def a_retention_out_of_bounds_is_refused(clients: Clients) -> None:
+    """InvalidRequest, and no session is made; what the bounds are is said."""
+    client = clients.open()
+    wrong: list[Any] = [timedelta(0), -RETENTION, timedelta(days=40_000), 3600, "30d"]
+    for retention in wrong:
+        for made in (
+            client.create_session(key="k", retention=retention),
+            client.open_session(key="k", retention=retention),
+        ):
+            assert "retention: a timedelta of 1 second to 36525 days" in str(await refused(InvalidRequest, made))
+    await refused(NotFound, client.get_session(key="k"))
+    assert await collected(client.sessions) == []
 
 
 async def a_session_made_without_limits_never_expires(clients: Clients) -> None:

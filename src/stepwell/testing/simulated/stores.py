@@ -92,7 +92,6 @@ class _SlicedStore:
     name = "sliced"
     inline_bytes = INLINE_BYTES
     sees_gaps = False
-    encryption_keys = False
     copies: tuple[str, ...] = ()
 
     def __init__(self, line: Line, tables: _Tables, written: Written, *, tells_winners: bool) -> None:
@@ -256,6 +255,9 @@ class _SlicedStore:
             return [entries[s] for s in sorted(entries, reverse=True) if before is None or s < before][:limit]
 
         return await self._request(f"entries {listing}", apply, writes=False)
+
+    async def encrypts_with(self, key_arn: str) -> bool:
+        return False
 
     async def ping(self) -> None:
         pass

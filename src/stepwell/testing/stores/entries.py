@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from stepwell.errors import NotSupported
 from stepwell.stores.base import JournalStore, ListingEntry
-from stepwell.testing.bench import Stores
+from stepwell.testing.bench import Stores, attempt
 
+_KEY_ARN = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-4000-8000-000000000000"
 _YEAR_2000 = 946_684_800_000_000
 
 
@@ -92,11 +94,19 @@ async def entries_are_kept_apart_by_tenant(stores: Stores) -> None:
 
 
 async def a_store_says_what_it_is(stores: Stores) -> None:
-    """A name for messages, how large a payload may stay in a record, whether sessions may name their key."""
+    """A name for messages, how large a payload may stay in a record."""
     store = stores.open()
     assert store.name != ""
     assert store.inline_bytes > 0
-    assert store.encryption_keys in (True, False)
+
+
+async def a_store_says_which_key_it_encrypts_with(stores: Stores) -> None:
+    """Yes or no, or NotSupported with more to say; always the same."""
+    store = stores.open()
+    answers = [await attempt(store.encrypts_with(_KEY_ARN)) for _ in range(2)]
+    for answer in answers:
+        assert answer in (True, False) or type(answer) is NotSupported
+    assert (answers[0] is True) == (answers[1] is True)
 
 
 async def a_store_that_works_answers_a_ping(stores: Stores) -> None:

@@ -1,0 +1,145 @@
+"""What is printed for others to use: a CloudFormation template that cfn-lint accepts, and the least IAM policy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import botocore.session
+import pytest
+
+from stepwell.errors import InvalidRequest
+from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_table import template
+from stepwell.stores.iam import ACTIONS, CREATING, Mode, policy
+from tests.aws.cfn import complaints
+from tests.aws.service import KEY, REGION
+
+# CloudFormation
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_cfn_lint_accepts_the_template(key: str | None) -> None:
+    made = template("sessions", key)
+    assert complaints(made) == []
+    assert made["Parameters"]["KmsKeyArn"]["Default"] == (key or "")
+
+
+def test_cfn_lint_would_not_accept_any_template() -> None:
+    made = template("sessions")
+    made["Resources"]["Table"]["Properties"]["BillingMode"] = "FREE"
+    del made["Resources"]["Table"]["UpdateReplacePolicy"]
+    assert len(complaints(made)) >= 2
+
+
+def test_the_table_outlives_its_stack_expires_and_can_be_restored() -> None:
+    table = template("sessions")["Resources"]["Table"]
+    properties = table["Properties"]
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+
+
+@pytest.mark.parametrize(("table", "key"), [("no/name", None), ("sessions", "alias/key")])
+def test_a_template_names_what_cloudformation_would_take(table: str, key: str | None) -> None:
+    with pytest.raises(InvalidRequest):
+        template(table, key)
+
+
+# IAM
+
+BLOBS = S3Place("my-bucket", "agents/a")
+
+
+def statements(options: DynamoDBOptions, mode: Mode = "rw", **more: Any) -> dict[str, dict[str, Any]]:
+    document = policy(options, mode, **more)
+    assert document.keys() == {"Version", "Statement"}
+    assert document["Version"] == "2012-10-17"
+    assert all(one["Effect"] == "Allow" and one["Action"] and one["Resource"] for one in document["Statement"])
+    assert all(one["Sid"].isalnum() for one in document["Statement"])
+    json.dumps(document)
+    return {one["Sid"]: one for one in document["Statement"]}
+
+
+def allowed(options: DynamoDBOptions, mode: Mode = "rw", **more: Any) -> set[str]:
+    return {action for one in statements(options, mode, **more).values() for action in one["Action"]}
+
+
+def of_dynamodb(mode: Mode) -> set[str]:
+    return {action for action in ACTIONS[mode].values() if action.startswith("dynamodb:")}
+
+
+def test_a_policy_allows_what_is_called_and_nothing_else() -> None:
+    for mode in ("rw", "ro"):
+        assert allowed(DynamoDBOptions("sessions"), mode) == of_dynamodb(mode)
+        assert allowed(DynamoDBOptions("sessions", blobs=BLOBS), mode) == set(ACTIONS[mode].values())
+
+
+def test_who_reads_only_may_write_nothing() -> None:
+    may = allowed(DynamoDBOptions("sessions", blobs=BLOBS, create=True), "ro", kms_key_arn=KEY)
+    expected = {"DescribeTable", "GetItem", "Query", "GetObject", "ListBucket", "Decrypt", "DescribeKey"}
+    assert {action.partition(":")[2] for action in may} == expected
+
+
+def test_only_who_is_to_make_the_table_may() -> None:
+    assert "dynamodb:CreateTable" not in allowed(DynamoDBOptions("sessions"))
+    may = allowed(DynamoDBOptions("sessions", create=True))
+    assert may == of_dynamodb("rw") | set(CREATING.values())
+
+
+def test_nobody_may_delete_or_scan_the_table() -> None:
+    may = allowed(DynamoDBOptions("sessions", blobs=BLOBS, create=True), kms_key_arn=KEY)
+    assert not {action for action in may if action.endswith(("DeleteTable", "Scan", "UpdateTable", "*:*"))}
+    assert "*" not in {action.partition(":")[2] for action in may}
+
+
+@pytest.mark.parametrize(("region", "shown"), [(REGION, REGION), (None, "*")])
+def test_a_policy_is_for_one_table_its_index_and_where_it_is(region: str | None, shown: str) -> None:
+    found = statements(DynamoDBOptions("sessions", region=region, create=True))
+    table = f"arn:aws:dynamodb:{shown}:*:table/sessions"
+    assert {name: one["Resource"] for name, one in found.items()} == {
+        "Table": table,
+        "Index": f"{table}/index/sessions",
+        "Provision": table,
+    }
+    assert found["Index"]["Action"] == ["dynamodb:Query"]
+
+
+def test_blobs_are_for_one_prefix_of_one_bucket() -> None:
+    found = statements(DynamoDBOptions("sessions", blobs=BLOBS))
+    assert found["Blobs"]["Resource"] == "arn:aws:s3:::my-bucket/agents/a/*"
+    assert found["BlobNames"] == {
+        "Sid": "BlobNames",
+        "Effect": "Allow",
+        "Action": ["s3:ListBucket"],
+        "Resource": "arn:aws:s3:::my-bucket",
+        "Condition": {"StringLike": {"s3:prefix": "agents/a/*"}},
+    }
+    whole = statements(DynamoDBOptions("sessions", blobs=S3Place("my-bucket")))
+    assert whole["Blobs"]["Resource"] == "arn:aws:s3:::my-bucket/*"
+    assert "Condition" not in whole["BlobNames"]
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "via"),
+    [
+        (REGION, "aws", f"dynamodb.{REGION}.amazonaws.com"),
+        (None, "aws", "dynamodb.*.amazonaws.com"),
+        ("cn-north-1", "aws-cn", "dynamodb.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_a_key_is_used_through_dynamodb_alone(region: str | None, partition: str, via: str) -> None:
+    options = DynamoDBOptions("sessions", region=region)
+    key = statements(options, kms_key_arn=KEY, partition=partition)["Key"]
+    assert key["Action"] == ["kms:Decrypt", "kms:DescribeKey"]
+    assert key["Resource"] == KEY
+    assert key["Condition"] == {"StringLike": {"kms:ViaService": via}}
+    assert "kms:CreateGrant" in allowed(DynamoDBOptions("sessions", create=True), kms_key_arn=KEY)
+
+
+@pytest.mark.parametrize(("operation", "action"), [*ACTIONS["rw"].items(), *CREATING.items()])
+def test_every_operation_of_the_tables_is_one_of_its_service(operation: str, action: str) -> None:
+    service = action.partition(":")[0]
+    names = botocore.session.get_session().get_service_model(service).operation_names
+    assert operation.replace("_", "") in {name.lower() for name in names}
