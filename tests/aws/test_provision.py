@@ -82,9 +82,9 @@ def test_waiting_has_an_end_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatc
     assert caught.value.retryable
 
 
-def test_a_table_that_is_being_deleted_is_made_anew() -> None:
+def test_a_table_that_is_being_deleted_is_made_anew_whatever_it_was() -> None:
     service = Service()
-    make(service)
+    make(service, **WRONG["other keys"][0])
     looks = itertools.count()
 
     def deleting(operation: str, answer: dict[str, Any]) -> dict[str, Any]:
@@ -294,6 +294,15 @@ def test_a_table_with_other_keys_or_without_the_index_is_refused_and_not_touched
     assert told in str(caught.value)
     assert "`stepwell provision dynamodb://NAME`" in str(caught.value)
     assert service.operations == ["describe_table"]
+
+
+def test_an_index_that_is_being_deleted_is_none() -> None:
+    service = Service()
+    make(service)
+    found = service.client.describe_table(TableName="sessions")["Table"]
+    found["GlobalSecondaryIndexes"][0]["IndexStatus"] = "DELETING"
+    with pytest.raises(NotSupported, match="it has no index 'sessions'"):
+        check(found)
 
 
 def test_everything_that_is_wrong_is_told() -> None:
