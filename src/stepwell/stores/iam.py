@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
 from stepwell.stores.dynamodb_items import INDEX
+from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
 
 Mode = Literal["rw", "ro"]
 
