@@ -3,6 +3,7 @@
 Sliced      as a table or a bucket is: one conditional write per slot, no look at the slot before it; a journal is
             removed slot by slot
 Whole       `MemoryStore`: each call is one request, and nothing comes between
+dynamodb    the DynamoDB store on a simulated service (dynamodb.py)
 
 A store of your own joins as these do: whatever touches the world goes through `Line.request`, and `Written.note` is
 told of every record when it is durable. `--store module:name` names what makes one.
@@ -326,13 +327,16 @@ class _WholeStore(Forwarded):
         return await self._line.request(f"append {_short(journal)} slot {slot}", apply, writes=True)
 
 
-STORES: dict[str, Callable[[World, Written], SimulatedStore]] = {"sliced": Sliced, "memory": Whole}
+STORES: dict[str, str] = {
+    "sliced": f"{__name__}:Sliced",
+    "memory": f"{__name__}:Whole",
+    "dynamodb": "stepwell.testing.simulated.dynamodb:SimulatedDynamoDB",
+}
+"""By name; each is imported when it is asked for."""
 
 
 def store_named(name: str) -> Callable[[World, Written], SimulatedStore]:
     """What makes the store of this name, or the one that `module:name` refers to."""
-    if ":" not in name:
-        return STORES[name]
-    module, _, attribute = name.partition(":")
+    module, _, attribute = STORES.get(name, name).partition(":")
     made: Callable[[World, Written], SimulatedStore] = getattr(import_module(module), attribute)
     return made
