@@ -48,6 +48,8 @@ from stepwell.views import listing_version
 
 RECLAIM_SECONDS = 24 * 3600
 """How long what nobody can reach is kept after it was first seen so: four times a view's age."""
+FORGETTING_SECONDS = 7 * 24 * 3600
+"""How long an expired session is left to a store that forgets by itself; what is there after that is purged."""
 SESSIONS_AT_ONCE = 500
 FAILURES_MAX = 3
 """A run ends when so many sessions in a row could not be dealt with: the store itself may be out of order."""
@@ -172,9 +174,13 @@ class Collector:
         try:
             head = await lane.head()
         except NotFound:
-            marks.stray = marks.stray or self._now()
+            marks.stray = marks.stray or marks.purged or self._now()
             return await self._reclaim(lane, marks.stray)
         marks.stray = 0
+        if self._is_left_to_the_store(head):
+            self._count["pending"] += 1
+            await self._draw_consequences(lane, head, marks)
+            return False
         if head.facts.status is not Status.PURGED and self._is_due(head):
             self._count["purged"] += 1
             if self._dry:
@@ -195,6 +201,13 @@ class Collector:
     def _is_due(self, head: Record) -> bool:
         return decide.visible(head.facts, self._ports.clock.wall(), hidden_too=True) is not None
 
+    def _is_left_to_the_store(self, head: Record) -> bool:
+        """Whether the store is about to remove the session by itself: it asks nothing for that, and deletions cost."""
+        facts, now = head.facts, self._ports.clock.wall()
+        expired = 0 < facts.expires_at <= now < facts.expires_at + FORGETTING_SECONDS * _MICROSECONDS
+        deleted = facts.status is Status.PURGED or 0 < facts.purge_after <= now
+        return self._store.forgets and expired and not deleted
+
     # Whole sessions
 
     async def _reclaim(self, lane: Lane, marked: int, head: Record | None = None) -> bool:
@@ -204,7 +217,9 @@ class Collector:
         self._count["reclaimed"] += 1
         if self._dry:
             return False
-        if head is not None and head.slot:  # a purge in slot 0 is the barrier against a session that never was
+        if head is None:
+            await self._listing.free_key(lane.journal.session)
+        elif head.slot:  # a purge in slot 0 is the barrier against a session that never was
             await self._free_key(lane)
         await self._store.remove(lane.journal)
         await self._store.remove_entry(self._tenant, lane.journal.session)
@@ -224,9 +239,7 @@ class Collector:
         except CorruptJournal:
             return  # damage is no reason to keep what was deleted
         if key is not None:
-            session = lane.journal.session
-            if await self._store.get_key(self._tenant, key) == session:
-                await self._store.swap_key(self._tenant, key, None, expected=session)
+            await self._listing.let_go(key, lane.journal.session)
 
     async def _hide(self, lane: Lane) -> None:
         if not self._dry:
@@ -263,6 +276,8 @@ class Collector:
                     continue
                 with self._lanes.use(entry.session) as lane:  # it may have come since
                     if await self._store.head(lane.journal) is None:
+                        if listing == self._tenant:
+                            await self._listing.free_key(entry.session)
                         await self._store.remove_entry(listing, entry.session)
             before = entries[-1].session
 

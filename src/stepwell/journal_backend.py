@@ -187,6 +187,7 @@ class JournalBackend:
             await self._listing.renew(session)
         except NotFound:
             if await self._store.get_entry(self._tenant, session) is not None:
+                await self._listing.free_key(session)
                 await self._listing.hide(session)
 
     async def _listed(self, session: bytes) -> ListingEntry:

@@ -13,7 +13,7 @@ from stepwell.io.ports import Clock
 from stepwell.models import Page, SessionSummary
 from stepwell.paging import page_token, read_page_token
 from stepwell.stores.base import JournalStore, ListingEntry
-from stepwell.views import gone_entry, summary
+from stepwell.views import gone_entry, listed_key, summary
 
 _log = logging.getLogger(__name__)
 AT_ONCE = 500
@@ -60,6 +60,18 @@ class Listing:
                 await self._store.put_entry(self._tenant, gone_entry(session))
         except StepwellError as error:
             _log.warning("session %s is gone, but still listed: %s", uuid_text(session), error)
+
+    async def free_key(self, session: bytes) -> None:
+        """Let the key of a session of which nothing is stored any more name nothing: only its entry still tells it."""
+        listed = await self._store.get_entry(self._tenant, session)
+        key = None if listed is None else listed_key(listed)
+        if key is not None:
+            await self.let_go(key, session)
+
+    async def let_go(self, key: str, session: bytes) -> None:
+        """Let *key* name nothing, if it names *session*, which is gone."""
+        if await self._store.get_key(self._tenant, key) == session:
+            await self._store.swap_key(self._tenant, key, None, expected=session)
 
     async def page(self, chosen: SessionFilter, max_results: int, next_token: str | None) -> Page[SessionSummary]:
         """One page, newest first."""

@@ -122,6 +122,14 @@ def gone_entry(session: bytes) -> ListingEntry:
     return ListingEntry(session, (1 << 63) - 1, b"")
 
 
+def listed_key(entry: ListingEntry) -> str | None:
+    """The key that an entry tells; None where there is none, or where it is damaged."""
+    try:
+        return str(key) if entry.data and (key := ormsgpack.unpackb(entry.data)[4]) is not None else None
+    except (ValueError, TypeError, IndexError):
+        return None
+
+
 def summary(entry: ListingEntry, now: int) -> SessionSummary | None:
     """A session as lists show it; None if it is gone.
 

@@ -7,8 +7,10 @@ from functools import partial
 
 import pytest
 
-from stepwell.testing import ClientCase, StoreCase, check_client, check_store, client_cases, store_cases
+from stepwell.testing import Abilities, ClientCase, StoreCase, check_client, check_store, client_cases, store_cases
 from tests.aws.moto import COLOUR, Service
+
+ABILITIES = Abilities(forgets=True)
 
 
 @pytest.mark.parametrize("blobs", [False, True], ids=["items", "objects"])
@@ -24,7 +26,7 @@ def test_store(case: StoreCase, service: Service, blobs: bool) -> None:
 @pytest.mark.parametrize("case", client_cases())
 def test_client(case: ClientCase, service: Service) -> None:
     async def run() -> None:
-        await check_client(case, partial(service.open_store, blobs=True), COLOUR[service.adapter])
+        await check_client(case, partial(service.open_store, blobs=True), COLOUR[service.adapter], ABILITIES)
         await service.aclose()
 
     asyncio.run(run())

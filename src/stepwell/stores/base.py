@@ -73,6 +73,9 @@ class JournalStore(Protocol):
     inline_bytes: int
     """Payloads above this are better kept as blobs."""
 
+    forgets: bool
+    """Whether it removes by itself, some days later and at no cost, what has expired."""
+
     sees_gaps: bool
     """Whether `append` looks for the slot before. If not, what is written behind a gap is read by nobody."""
 

@@ -66,6 +66,7 @@ _PRESENT = "attribute_exists(pk)"
 class DynamoDBStore:
     """See the module."""
 
+    forgets = True
     sees_gaps = False
 
     def __init__(

@@ -39,6 +39,7 @@ class FileStore:
     """See the module. *network*: accept a network file system whose locks are known to work."""
 
     inline_bytes = 64 * 1024
+    forgets = False
     sees_gaps = True
     server_time: int | None = None
     copies: tuple[str, ...] = (

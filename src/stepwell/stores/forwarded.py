@@ -18,6 +18,7 @@ class Forwarded:
         self.below = store
         self.name = store.name
         self.inline_bytes = store.inline_bytes
+        self.forgets = store.forgets
         self.sees_gaps = store.sees_gaps
         self.copies = store.copies
 

@@ -20,6 +20,7 @@ class MemoryStore:
     """Journals in lists, and the slot that each begins with."""
 
     inline_bytes = 256 * 1024
+    forgets = False
     sees_gaps = True
     server_time: int | None = None
     copies: tuple[str, ...] = ()

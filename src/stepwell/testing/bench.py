@@ -44,12 +44,14 @@ _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
-    """What not every backend can do. The refusal of what is missing, `NotSupported`, is asserted as well."""
+    """What not every backend does. The refusal of what is missing, `NotSupported`, is asserted as well."""
 
     encryption_keys: bool = False
     """`create_session(encryption_key_arn=…)`."""
     if_head: bool = True
     leases: bool = True
+    forgets: bool = False
+    """Whether it removes by itself what has expired: then `gc` leaves that to it."""
 
 
 class FakeClock:

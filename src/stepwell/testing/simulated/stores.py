@@ -92,6 +92,7 @@ class Sliced:
 class _SlicedStore:
     name = "sliced"
     inline_bytes = INLINE_BYTES
+    forgets = False
     sees_gaps = False
     copies: tuple[str, ...] = ()
 
