@@ -53,8 +53,8 @@ INLINE_BYTES = 256 * 1024
 INLINE_BYTES_BESIDE_S3 = 8 * 1024
 """From here on a `PutObject` costs less than the write units of an item (docs/dynamodb.md)."""
 STAMPS_AT_ONCE = 16
-SEEN_MAX = 256
-"""Journals whose slot 0 is remembered from a `head` until the `read` behind it."""
+SEEN_MAX, SEEN_BYTES = 256, 8 * 1024
+"""Journals whose slot 0 is remembered from a `head` until the `read` behind it, and how large it may be for that."""
 ERASURES_MAX = 100
 """How often one erasure may be overtaken by others of the same record."""
 SWAPS_MAX = 100
@@ -119,7 +119,8 @@ class DynamoDBStore:
         items = await self._table.query(_partition(session_partition(journal)) | last_two).page()
         if not items or items[0]["sk"]["S"] != SLOT_0 or "gone" in items[0] or any(map(self._is_past, items)):
             return None  # slot 0 is the first to be past its TTL: no session is there in parts
-        if (first := _record(items[0])) is not None:
+        first = _record(items[0])
+        if first is not None and len(first) <= SEEN_BYTES:
             self._seen[journal] = first
             while len(self._seen) > SEEN_MAX:
                 self._seen.popitem(last=False)
