@@ -15,26 +15,17 @@ from typing import Any
 
 from stepwell.errors import NotSupported
 from stepwell.io.aws import AwsTarget, configured, watch
-from stepwell.io.fork import after_fork
 from stepwell.io.ports import Tasks
 
 
 class AioAws:
-    """See `Aws`. It belongs to the event loop of its first call."""
+    """See `Aws`. It belongs to the event loop of its first call, which a forked child does not have."""
 
     def __init__(self, target: AwsTarget, tasks: Tasks) -> None:
         self._target = target
         self._tasks = tasks
         self._client: Any = None
-        self._left: list[Any] = []
         self._making = tasks.lock()
-        after_fork(self._forget)
-
-    def _forget(self) -> None:
-        # Kept, never closed: what a closed connection takes out of the poll set, the parent would miss in its own.
-        self._left.append(self._client)
-        self._client = None
-        self._making = self._tasks.lock()
 
     async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
         """See `Aws`."""

@@ -7,9 +7,9 @@ what a service says only the parts that hold no data are repeated; all of it is 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from time import time as now
 from typing import Any
 
 from stepwell.errors import OutcomeUnknown, StepwellError, Throttled, Unavailable
@@ -109,7 +109,7 @@ def _skew(headers: Mapping[str, str]) -> list[str]:
         told = parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, ValueError):
         return []
-    ahead = round(time.time() - told)
+    ahead = round(now() - told)
     return [f"it is {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the service's"]
 
 
