@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 import stepwell
 from stepwell.blocking import run_sync
@@ -70,7 +71,7 @@ class Calls:
         async def attempt(aws: Aws) -> StepwellError:
             try:
                 await use(aws)
-            except Exception as error:  # noqa: BLE001 - whatever comes is to be translated
+            except (BotoCoreError, ClientError, NotSupported) as error:
                 return translated(error, writes=writes, what="call on table sessions")
             raise AssertionError("not refused")
 
@@ -334,6 +335,16 @@ def test_a_body_is_read_whole(calls: Calls) -> None:
     calls.wire.replies = [Reply(body=bytes(range(256)) * 1000)]
     target = calls.target(service="s3")
     assert calls.using(target, get_object)["Body"] == bytes(range(256)) * 1000
+
+
+def test_a_list_that_is_cut_is_no_answer(calls: Calls) -> None:
+    async def list_objects(aws: Aws) -> dict[str, Any]:
+        return await aws.call("list_objects_v2", Bucket="bucket")
+
+    calls.wire.replies = [Reply(body=b"<ListBucketResult><Name>bucket</Name></ListBucketResult>", cut=-20)]
+    error = calls.refused(list_objects, writes=False, service="s3")
+    assert isinstance(error, Unavailable)
+    assert error.retryable
 
 
 def test_a_body_that_is_cut_is_no_answer(calls: Calls) -> None:

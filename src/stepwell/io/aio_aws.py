@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stepwell.errors import NotSupported
-from stepwell.io.aws import AwsTarget, configured, watch
+from stepwell.io.aws import AwsTarget, configured, let_through, watch
 from stepwell.io.ports import Tasks
 
 
@@ -30,10 +30,15 @@ class AioAws:
     async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
         """See `Aws`."""
         client = self._client or await self._made()
-        answer: dict[str, Any] = await getattr(client, operation)(**arguments)
-        if "Body" in answer:
-            async with answer["Body"] as _:
-                answer["Body"] = await answer["Body"].read()
+        try:
+            answer: dict[str, Any] = await getattr(client, operation)(**arguments)
+            if "Body" in answer:
+                async with answer["Body"] as _:
+                    answer["Body"] = await answer["Body"].read()
+        except Exception as error:
+            if ours := let_through(error):
+                raise ours from error
+            raise
         return answer
 
     async def region(self) -> str:

@@ -42,7 +42,8 @@ class Aws(Protocol):
         """Call an operation by its method's name, such as "put_item"; once. A streamed `Body` is read whole, as bytes.
 
         Raises:
-            Exception: botocore's own, or its HTTP library's; `aws_errors.translated` says what they mean.
+            botocore.exceptions.ClientError: what the service answers; `aws_errors.translated` says what it means.
+            botocore.exceptions.BotoCoreError: there is no answer, or nothing was sent.
         """
         ...
 
@@ -167,12 +168,31 @@ class Boto3Aws:
 
 
 def _answer(method: Callable[..., dict[str, Any]], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    with _once():
-        answer = method(**arguments)
-        if "Body" in answer:
-            with closing(answer["Body"]) as body:
-                answer["Body"] = body.read()
+    try:
+        with _once():
+            answer = method(**arguments)
+            if "Body" in answer:
+                with closing(answer["Body"]) as body:
+                    answer["Body"] = body.read()
+    except Exception as error:
+        if ours := let_through(error):
+            raise ours from error
+        raise
     return answer
+
+
+def let_through(error: Exception) -> Exception | None:
+    """What botocore lets through of its parser's and its HTTP library's errors, as one of its own; None for others."""
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, BotoCoreError | ClientError):  # some of them are OSErrors too
+        return None
+    foreign = type(error).__module__.partition(".")[0] in _HTTP_LIBRARIES
+    return HTTPClientError(error=error) if foreign or isinstance(error, OSError | ResponseParserError) else None
+
+
+_HTTP_LIBRARIES = frozenset({"urllib3", "aiohttp", "httpx"})
 
 
 def _make(target: AwsTarget) -> Any:
