@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.aws.moto import ADAPTERS, REGION, Service, services
+from stepwell.stores import iam
+from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from tests.aws.allowed import refused
+from tests.aws.moto import ADAPTERS, BUCKET, PREFIX, REGION, TABLE, Service, services
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +23,11 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def service(request: pytest.FixtureRequest, credentials: None) -> Iterator[Service]:
     with services(request.param) as made:
         yield made
+        assert outside_policy(made) == set()
+
+
+def outside_policy(service: Service) -> set[str]:
+    """What the stores of a test did that `stepwell iam-policy` would not allow."""
+    options = DynamoDBOptions(TABLE, REGION, blobs=S3Place(BUCKET, PREFIX), create=service.creates)
+    document = iam.policy(options, "rw")
+    return {told for operation, arguments in service.calls for told in refused(document, operation, arguments, REGION)}

@@ -30,7 +30,7 @@ from stepwell.testing import Colour
 Adapter: TypeAlias = Literal["boto3", "threads", "aiobotocore"]
 ADAPTERS: tuple[Adapter, ...] = ("boto3", "threads", "aiobotocore")
 COLOUR: dict[Adapter, Colour] = {"boto3": "sync", "threads": "async", "aiobotocore": "async"}
-TABLE, BUCKET, REGION = "sessions", "payloads", "eu-central-1"
+TABLE, BUCKET, PREFIX, REGION = "sessions", "payloads", "some/where", "eu-central-1"
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _one_at_a_time = threading.Lock()
@@ -54,17 +54,19 @@ def client(service: str) -> Any:
 
 
 class Service:
-    """The services of one test. *calls* are those that stores made, with their arguments."""
+    """The services of one test. *calls* are those that stores made, with their arguments; *creates*: with `create`."""
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.creates = False
         self._made: dict[str, Aws] = {}
 
     def open_store(self, ports: Ports, *, blobs: bool = False, **options: Any) -> DynamoDBStore:
         """A store on the table; with *blobs*, on the bucket too."""
-        place = S3Place(BUCKET, "some/where") if blobs else None
+        place = S3Place(BUCKET, PREFIX) if blobs else None
         chosen = DynamoDBOptions(table=TABLE, region=REGION, blobs=place, **options)
+        self.creates |= chosen.create
 
         def open_aws(target: AwsTarget, tasks: Tasks) -> Aws:
             return Told(self._open(target, tasks), self, ports.clock)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from stepwell.cli import exits, provision
+from stepwell.cli import exits, table
 from stepwell.errors import Throttled
 from stepwell.io.aws import open_aws
 from stepwell.stores import dynamodb_table, iam
@@ -84,7 +84,7 @@ def test_a_failure_that_lasts_says_that_the_same_command_may_succeed(
         raise Throttled("a test says so")
 
     monkeypatch.setattr(dynamodb_table, "provision", throttled)
-    monkeypatch.setattr(provision, "MAX_POLLS", 0)
+    monkeypatch.setattr(table, "MAX_POLLS", 0)
     done = bench.run("provision", URL)
     assert (done.exit_code, done.stderr) == (1, "stepwell: a test says so; the same command may succeed later\n")
 
@@ -114,7 +114,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, operation: str, error: BaseExceptio
         monkeypatch.setattr(aws, "call", fail)
         return aws
 
-    monkeypatch.setattr(provision, "open_aws", open_failing)
+    monkeypatch.setattr(table, "open_aws", open_failing)
 
 
 def test_a_template_is_printed_and_nothing_is_made(bench: Bench) -> None:

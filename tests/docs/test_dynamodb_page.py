@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,11 @@ from moto import mock_aws
 from typer.testing import CliRunner
 
 from stepwell.cli.app import app
-from stepwell.errors import NotSupported
 from tests.aws.cfn import complaints
 
 PAGE = Path(__file__).parents[2] / "docs/dynamodb.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = [(found[1], found[2]) for found in BLOCK.finditer(PAGE.read_text())]
-
-needs_the_store = pytest.mark.xfail(
-    find_spec("stepwell.stores.dynamodb") is None, reason="the store is not there", raises=NotSupported, strict=True
-)
 
 
 @pytest.fixture(autouse=True)
@@ -63,12 +57,10 @@ def test_the_commands_of_the_page_run() -> None:
         type_in(commands)
 
 
-@needs_the_store
 def test_the_page_runs_in_its_order() -> None:
     run_page()
 
 
-@needs_the_store
 def test_the_function_of_the_page_collects_what_is_due() -> None:
     report = run_page()["handler"]({"tenant": "default"}, None)
     assert (report["sessions"], report["skipped"]) == (3, 0)

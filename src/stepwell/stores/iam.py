@@ -16,31 +16,31 @@ from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
 
 Mode = Literal["rw", "ro"]
 
-_READS: Final[Mapping[str, str]] = {
-    "describe_table": "dynamodb:DescribeTable",
-    "get_item": "dynamodb:GetItem",
-    "query": "dynamodb:Query",
-    "get_object": "s3:GetObject",
-    "list_objects_v2": "s3:ListBucket",
+_READS: Final[Mapping[str, tuple[str, ...]]] = {
+    "describe_table": ("dynamodb:DescribeTable",),
+    "get_item": ("dynamodb:GetItem",),
+    "query": ("dynamodb:Query",),
+    "get_object": ("s3:GetObject",),
+    "list_objects_v2": ("s3:ListBucket",),
 }
-_WRITES: Final[Mapping[str, str]] = {
-    "put_item": "dynamodb:PutItem",
-    "update_item": "dynamodb:UpdateItem",
-    "delete_item": "dynamodb:DeleteItem",
-    "batch_write_item": "dynamodb:BatchWriteItem",
-    "put_object": "s3:PutObject",
-    "delete_object": "s3:DeleteObject",
-    "delete_objects": "s3:DeleteObject",
+_WRITES: Final[Mapping[str, tuple[str, ...]]] = {
+    "put_item": ("dynamodb:PutItem",),
+    "update_item": ("dynamodb:UpdateItem",),
+    "delete_item": ("dynamodb:DeleteItem",),
+    "batch_write_item": ("dynamodb:BatchWriteItem",),
+    "put_object": ("s3:PutObject",),
+    "copy_object": ("s3:GetObject", "s3:PutObject"),
+    "delete_object": ("s3:DeleteObject",),
 }
-ACTIONS: Final[Mapping[Mode, Mapping[str, str]]] = {"ro": _READS, "rw": {**_READS, **_WRITES}}
+ACTIONS: Final[Mapping[Mode, Mapping[str, tuple[str, ...]]]] = {"ro": _READS, "rw": {**_READS, **_WRITES}}
 """By what a user may do: the operations that are called, by the names of a client's methods, and what allows each."""
-CREATING: Final[Mapping[str, str]] = {
-    "create_table": "dynamodb:CreateTable",
-    "describe_table": "dynamodb:DescribeTable",
-    "describe_time_to_live": "dynamodb:DescribeTimeToLive",
-    "update_time_to_live": "dynamodb:UpdateTimeToLive",
-    "describe_continuous_backups": "dynamodb:DescribeContinuousBackups",
-    "update_continuous_backups": "dynamodb:UpdateContinuousBackups",
+CREATING: Final[Mapping[str, tuple[str, ...]]] = {
+    "create_table": ("dynamodb:CreateTable",),
+    "describe_table": ("dynamodb:DescribeTable",),
+    "describe_time_to_live": ("dynamodb:DescribeTimeToLive",),
+    "update_time_to_live": ("dynamodb:UpdateTimeToLive",),
+    "describe_continuous_backups": ("dynamodb:DescribeContinuousBackups",),
+    "update_continuous_backups": ("dynamodb:UpdateContinuousBackups",),
 }
 """The same of `stepwell provision`, and of `?create=1`."""
 
@@ -71,17 +71,17 @@ def policy(
 
 def _of_table(options: DynamoDBOptions, mode: Mode, partition: str, *, creates: bool) -> Iterable[dict[str, Any]]:
     arn = f"arn:{partition}:dynamodb:{options.region or '*'}:*:table/{options.table}"
-    used = {action for action in ACTIONS[mode].values() if action.startswith("dynamodb:")}
+    used = _actions(ACTIONS[mode], "dynamodb:")
     yield _allowed("Table", used, arn)
     yield _allowed("Index", _OF_INDEX, f"{arn}/index/{INDEX}")
     if creates:
-        yield _allowed("Provision", set(CREATING.values()) - used, arn)
+        yield _allowed("Provision", _actions(CREATING, "dynamodb:") - used, arn)
 
 
 def _of_blobs(blobs: S3Place, mode: Mode, partition: str) -> Iterable[dict[str, Any]]:
     bucket = f"arn:{partition}:s3:::{blobs.bucket}"
     below = f"{blobs.prefix}/*" if blobs.prefix else "*"
-    used = {action for action in ACTIONS[mode].values() if action.startswith("s3:")}
+    used = _actions(ACTIONS[mode], "s3:")
     yield _allowed("Blobs", used - _OF_BUCKET, f"{bucket}/{below}")
     names = _allowed("BlobNames", _OF_BUCKET, bucket)
     yield names | ({"Condition": {"StringLike": {"s3:prefix": below}}} if blobs.prefix else {})
@@ -93,6 +93,10 @@ def _of_key(arn: str, region: str | None, partition: str, *, creates: bool) -> d
     actions = (*_USING_A_KEY, *(_CHOOSING_A_KEY if creates else ()))
     via = {"StringLike": {"kms:ViaService": f"dynamodb.{region or '*'}.{domain}"}}
     return _allowed("Key", actions, arn) | {"Condition": via}
+
+
+def _actions(table: Mapping[str, tuple[str, ...]], service: str) -> set[str]:
+    return {action for actions in table.values() for action in actions if action.startswith(service)}
 
 
 def _allowed(name: str, actions: Iterable[str], resource: str) -> dict[str, Any]:
