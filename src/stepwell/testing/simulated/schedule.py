@@ -77,12 +77,6 @@ class Process:
         return self.world.now - START
 
 
-@coroutine
-def hand_over(waiters: list[Task] | None = None) -> Generator[list[Task] | None, None, None]:
-    """Let others go first: for a while, or until somebody wakes *waiters*."""
-    yield waiters
-
-
 class World:
     """See the module."""
 
@@ -129,13 +123,14 @@ class World:
             raise task.error
         return task.result
 
-    async def pause(self, waiters: list[Task] | None = None) -> None:
-        """Hand over. A dead process never goes on."""
+    @coroutine
+    def pause(self, waiters: list[Task] | None = None) -> Generator[list[Task] | None, None, None]:
+        """Hand over, for a while or until somebody wakes *waiters*. A dead process never goes on."""
         task = self.current
         assert task is not None
         if task.process.dead:
             raise Killed
-        await hand_over(waiters)
+        yield waiters
         if task.process.dead:
             raise Killed
 
