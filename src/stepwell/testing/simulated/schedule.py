@@ -229,7 +229,11 @@ class World:
             if task.process.frozen_until > self.now:
                 task.process.held.append(task)
                 continue
-            self.pass_time(int(chance * _STEP_MICROSECONDS))
+            moment = self.now + int(chance * _STEP_MICROSECONDS)
+            if self._timers and self._timers[0][0] <= moment:
+                self.pass_time(moment - self.now)
+            else:
+                self.now = moment
             self._step(task)
 
     def _step(self, task: Task, thrown: Killed | None = None) -> None:
