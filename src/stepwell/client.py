@@ -15,7 +15,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from datetime import datetime, timedelta
-from functools import wraps
+from functools import cache, wraps
 from inspect import signature
 from math import inf
 from types import TracebackType
@@ -81,6 +81,9 @@ LEASES_MAX = 10_000
 TAIL_POLL_FIRST_SECONDS, TAIL_POLL_LAST_SECONDS = 0.02, 1.0
 
 
+_signature = cache(signature)
+
+
 def _operation(
     method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
@@ -94,7 +97,7 @@ def _operation(
             return await method(self, *args, **kwargs)
         except StepwellError as error:
             error.operation = name
-            _name_ids(error, signature(method).bind_partial(self, *args, **kwargs).arguments)
+            _name_ids(error, _signature(method).bind_partial(self, *args, **kwargs).arguments)
             raise
 
     return call

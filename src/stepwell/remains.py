@@ -23,17 +23,20 @@ class Found(NamedTuple):
     slot: int | None
 
 
-async def found_in(store: JournalStore, journal: JournalId, place: int = 0) -> AsyncIterator[Found]:
-    """All that lies in a journal from *place* on, in the order of its places, about one read at a time.
+async def found_in(
+    store: JournalStore, journal: JournalId, begun: Sequence[Remain] | None = None
+) -> AsyncIterator[Found]:
+    """All that lies in a journal, in the order of its places, about one read at a time. *begun* is the first, if made.
 
     Raises:
         NotSupported: a newer version wrote some of it.
     """
     whose = identity(*journal)
-    while remains := await store.remains(journal, place):
+    remains = await store.remains(journal, 0) if begun is None else begun
+    while remains:
         for remain in remains:
             yield opened(remain, whose)
-        place = remains[-1].place + 1
+        remains = await store.remains(journal, remains[-1].place + 1)
 
 
 def opened(remain: Remain, whose: bytes) -> Found:

@@ -8,6 +8,7 @@ An append is the lane's own to repeat, for it alone knows what became of it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from stepwell.errors import OutcomeUnknown, StepwellError, Unavailable
@@ -44,11 +45,7 @@ class Retried(Forwarded):
 
         Where the reply to a `swap_key` was lost, the next attempt answers what the first one wrote.
         """
-
-        async def attempt() -> T:
-            return await method(*args, **kwargs)
-
         try:
-            return await self._retry(attempt, also=in_doubt)
+            return await self._retry(partial(method, *args, **kwargs), also=in_doubt)
         except OutcomeUnknown as error:
             raise Unavailable("the store did not say whether it was done: try again") from error

@@ -113,8 +113,9 @@ class Salvager:
             NotFound: the latest record says that the session is gone.
             CorruptJournal: nothing of it is whole.
         """
-        self._first = await first_in(self._store, self._origin.journal)
-        async for found in found_in(self._store, self._origin.journal):
+        begun = await self._store.remains(self._origin.journal, 0)
+        self._first = begun[:1]
+        async for found in found_in(self._store, self._origin.journal, begun):
             if found.record is not None:
                 try:
                     self._survey.take(found.record, found.place)

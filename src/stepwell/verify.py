@@ -44,12 +44,12 @@ class Verifier:
 
     async def run(self, on_progress: Callable[[int], None] | None) -> Verification:
         """See `AsyncClient.verify`; *on_progress* is told the number of places looked at."""
-        latest, first = await self._latest(), await first_in(self._store, self._lane.journal)
+        latest, begun = await self._latest(), await self._store.remains(self._lane.journal, 0)
         self._base = 0 if latest is None else latest.facts.base
         self._chain = _Chain(self._base)
         self._index = _IndexCheck(await self._runs(latest), self._base)
         seen = 0
-        async for found in found_in(self._store, self._lane.journal):
+        async for found in found_in(self._store, self._lane.journal, begun):
             await self._look_at(found)
             seen += 1
             if on_progress:
@@ -61,7 +61,7 @@ class Verifier:
         for slot in self._index.left():
             self._fault(f"the index run in slot {slot} is missing", slot)
         await self._read(latest)
-        if self._faults and await first_in(self._store, self._lane.journal) != first:
+        if self._faults and await first_in(self._store, self._lane.journal) != begun[:1]:
             raise Unavailable("older records were removed while the session was verified: verify it again")
         if self._unnamed:
             self._faults.append(Fault(reason=f"{self._unnamed} more faults, which are not named"))

@@ -8,19 +8,19 @@ import pytest
 from stepwell.blocking import run_sync
 from stepwell.stores.memory import MemoryStore
 from stepwell.testing import COLOURS, Colour, OpenStore
-from stepwell.testing.model import CHUNK, chunk, run
+from stepwell.testing.model import CHUNK, STEPS, chunk, run
 from stepwell.testing.modelled.faulty import FAULTS, LOST, Fault
 from stepwell.testing.modelled.programs import Programs
 from tests.faults.planted_model import MUTANTS
 
-PROGRAMS, CHUNKS = 300, 12
+PROGRAMS, SEED = 300, 1
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("url", ["memory:", "file:"])
 def test_clients_do_what_the_reference_says(url: str, colour: Colour) -> None:
-    figures, failures = run(PROGRAMS, 1, url=url, colour=colour)
+    figures, failures = run(PROGRAMS, SEED, url=url, colour=colour)
     assert failures == []
     assert figures["programs"] >= PROGRAMS
 
@@ -56,19 +56,13 @@ def test_a_client_that_is_cut_off_is_not_told_that_a_retention_is_over(fault: Fa
 
 
 def found() -> str:
-    """The first failure in some chunks of programs, empty if there is none."""
-    chunks = (chunk(seed, CHUNK, steps=50, url="memory:", colour="sync", shrink=False)[1] for seed in range(CHUNKS))
+    """The first failure in programs that pass without a planted one, as was tested above; empty if there is none."""
+    seeds = range(SEED, SEED + PROGRAMS // CHUNK)
+    chunks = (chunk(seed, CHUNK, steps=STEPS, url="memory:", colour="sync", shrink=False)[1] for seed in seeds)
     return next(filter(None, chunks), "")
 
 
-@pytest.fixture(scope="module")
-def _clean() -> None:
-    """Without a planted divergence the same programs pass: otherwise noticing one would say nothing."""
-    assert found() == ""
-
-
 @pytest.mark.faults
-@pytest.mark.usefixtures("_clean")
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_a_planted_divergence_is_noticed(name: str) -> None:
     with MUTANTS[name]():

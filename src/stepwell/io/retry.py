@@ -68,23 +68,9 @@ class Retry:
         first: StepwellError,
     ) -> T:
         # Imported here: it brings asyncio with it, and most programs never need it.
-        from tenacity import (
-            AsyncRetrying,
-            RetryCallState,
-            retry_if_exception,
-            wait_random_exponential,
-        )
+        from tenacity import DoSleep, RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
         jitter = wait_random_exponential(multiplier=self._policy.first_wait, max=self._policy.longest_wait)
-
-        failed: StepwellError | None = first
-
-        async def next_attempt() -> T:
-            nonlocal failed
-            if failed is not None:  # the first attempt was made already: only its error counts
-                error, failed = failed, None
-                raise error
-            return await attempt()
 
         def again(error: BaseException) -> bool:
             return isinstance(error, StepwellError) and (error.retryable or also(error))
@@ -99,13 +85,21 @@ class Retry:
             asked = error.retry_after if isinstance(error, Throttled) and error.retry_after else 0.0
             return max(min(asked, self._policy.longest_wait), jitter(state))
 
-        return await AsyncRetrying(
-            sleep=self._ports.tasks.sleep,
-            retry=retry_if_exception(again),
-            stop=stop,
-            wait=wait,
-            reraise=True,
-        )(next_attempt)
+        # The synchronous form decides, and we await: the asynchronous one inspects each of these functions at every
+        # step, to learn whether to await it, which takes longer than most attempts.
+        retrying = Retrying(retry=retry_if_exception(again), stop=stop, wait=wait, reraise=True)
+        retrying.begin()
+        state, error = RetryCallState(retrying, None, (), {}), first
+        while True:
+            state.set_exception((type(error), error, error.__traceback__))
+            pause = retrying.iter(state)  # raises the error where it is not to be tried again
+            assert isinstance(pause, DoSleep)
+            state.prepare_for_next_attempt()
+            await self._ports.tasks.sleep(pause)
+            try:
+                return await attempt()
+            except StepwellError as failed:
+                error = failed
 
     def _spend(self) -> bool:
         if self._budget < self._policy.cost:

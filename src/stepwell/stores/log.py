@@ -190,13 +190,14 @@ class Log:
 
     def remains(self, place: int, end: int) -> list[Remain]:
         """See `JournalStore.remains`: what lies at *place* and behind it, below *end*. A place is an offset."""
-        used = self._used(end)
+        used, head = self._used(end), self._read(HEADER_SIZE, 0)
         start = self._behind(place - 1, used) if place else 0
         found: list[Remain] = []
         size = 0
         while start < used and size < READ_BYTES:
-            behind = self._behind(start, used)
-            remain = self._remain(start, behind, used)
+            whole = self._frame_from(start, used)
+            behind = start + whole if whole else self._next_header(start, used)
+            remain = self._remain(start, whole, head) if whole else Remain(start, b"", _no_record(start, behind))
             if remain.fault and behind == used and self._unfinished(start, end):
                 remain = Remain(start, b"", UNFINISHED)
             found.append(remain)
@@ -204,22 +205,24 @@ class Log:
             start = behind
         return found
 
-    def _remain(self, start: int, behind: int, used: int) -> Remain:
-        if not self._is_frame(start, used):
-            return Remain(start, b"", _no_record(start, behind))
-        record = self._read(behind - start - _TRAILER.size, start)
-        return Remain(start, record, self._fault(record, start))
+    def _remain(self, start: int, size: int, head: bytes) -> Remain:
+        """The frame of so many bytes; *head* is the log's first header."""
+        frame = self._read(size, start)
+        record = frame[: -_TRAILER.size]
+        return Remain(start, record, self._fault(record, frame[-_TRAILER.size :], start, head))
 
-    def _is_frame(self, start: int, end: int) -> bool:
-        """Whether a record with a valid header starts there, and ends, with its trailer, before *end*."""
+    def _frame_from(self, start: int, end: int) -> int:
+        """The size of the frame whose valid header is there; 0 if there is none that ends before *end*."""
         size = frame_size(self._read(HEADER_SIZE, start), 0)
-        return size is not None and start + size + _TRAILER.size <= end
+        return 0 if size is None or start + size + _TRAILER.size > end else size + _TRAILER.size
 
     def _behind(self, start: int, end: int) -> int:
         """Where what lies at *start* ends: its frame, or else the stretch up to the next record."""
-        size = frame_size(self._read(HEADER_SIZE, start), 0)
-        if size is not None and start + size + _TRAILER.size <= end:
-            return start + size + _TRAILER.size
+        whole = self._frame_from(start, end)
+        return start + whole if whole else self._next_header(start, end)
+
+    def _next_header(self, start: int, end: int) -> int:
+        """Where the next valid header behind *start* is, or *end*."""
         at = start + 1
         while at < end:
             region = self._read(min(READ_BYTES, end - at), at)
@@ -231,14 +234,14 @@ class Log:
             at += max(1, len(region) - len(MAGIC) + 1)
         return end
 
-    def _fault(self, record: bytes, start: int) -> str:
-        """What is wrong with the trailer of a record; empty if nothing is."""
-        skip, size, crc, mark = _TRAILER.unpack(self._read(_TRAILER.size, start + len(record)))
+    def _fault(self, record: bytes, trailer: bytes, start: int, head: bytes) -> str:
+        """What is wrong with a record's *trailer*; empty if nothing is. *head* is the log's first header."""
+        skip, size, crc, mark = _TRAILER.unpack(trailer)
         if mark != _MARK or size != len(record):
             return f"the trailer of the record at byte {start} is damaged"
         if crc != zlib.crc32(_COVERED.pack(skip, size), zlib.crc32(record)):
             return f"the record at byte {start}, or its trailer, is damaged: the checksum differs"
-        head, slot = self._read(HEADER_SIZE, 0), slot_of(record)
+        slot = slot_of(record)
         wanted = slot & (slot - 1) if slot else 0
         if frame_size(head, 0) is None or slot == slot_of(head):
             return ""

@@ -110,7 +110,8 @@ class Line:
             result, failed = apply(), None
         except StepwellError as error:
             result, failed = None, error
-        world.note(f"{what}: {failed or _told(result)}")
+        if world.trace is not None:
+            world.note(f"{what}: {failed or _told(result)}")
         told = world.now
         await self._pause(writes=writes)  # a process that is frozen here has not heard of it yet
         if chance < weather.reply_lost:

@@ -111,7 +111,9 @@ class Schedule:
         return check(history)
 
     def _is_over(self) -> bool:
-        return all(task.done for task in self._drivers)
+        while self._drivers and self._drivers[-1].done:
+            self._drivers.pop()
+        return not self._drivers
 
     # The end
 

@@ -77,12 +77,6 @@ class Process:
         return self.world.now - START
 
 
-@coroutine
-def hand_over(waiters: list[Task] | None = None) -> Generator[list[Task] | None, None, None]:
-    """Let others go first: for a while, or until somebody wakes *waiters*."""
-    yield waiters
-
-
 class World:
     """See the module."""
 
@@ -129,13 +123,14 @@ class World:
             raise task.error
         return task.result
 
-    async def pause(self, waiters: list[Task] | None = None) -> None:
-        """Hand over. A dead process never goes on."""
+    @coroutine
+    def pause(self, waiters: list[Task] | None = None) -> Generator[list[Task] | None, None, None]:
+        """Hand over, for a while or until somebody wakes *waiters*. A dead process never goes on."""
         task = self.current
         assert task is not None
         if task.process.dead:
             raise Killed
-        await hand_over(waiters)
+        yield waiters
         if task.process.dead:
             raise Killed
 
@@ -234,7 +229,11 @@ class World:
             if task.process.frozen_until > self.now:
                 task.process.held.append(task)
                 continue
-            self.pass_time(int(chance * _STEP_MICROSECONDS))
+            moment = self.now + int(chance * _STEP_MICROSECONDS)
+            if self._timers and self._timers[0][0] <= moment:
+                self.pass_time(moment - self.now)
+            else:
+                self.now = moment
             self._step(task)
 
     def _step(self, task: Task, thrown: Killed | None = None) -> None:
