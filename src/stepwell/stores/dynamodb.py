@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stepwell.errors import LimitExceeded, StaleStore, Unavailable
+from stepwell.errors import LimitExceeded, NotSupported, StaleStore, Unavailable
 from stepwell.ids import uuid_bytes, uuid_text
 from stepwell.io.aws import Aws, AwsTarget, open_aws
 from stepwell.io.ports import Ports, Tasks
@@ -98,8 +98,18 @@ class DynamoDBStore:
         return self._table.server_time
 
     async def encrypts_with(self, key_arn: str) -> bool:
-        """See `JournalStore`: DynamoDB encrypts a table with one key."""
-        return (await self._table.state()).kms_key_arn == key_arn
+        """See `JournalStore`.
+
+        Raises:
+            NotSupported: it does not; DynamoDB encrypts a table with one key.
+        """
+        ours = (await self._table.state()).kms_key_arn
+        if ours != key_arn:
+            raise NotSupported(
+                f"encryption_key_arn: {self.name} is encrypted with {ours or 'a key that AWS owns'}, as it was chosen "
+                "when the table was made: leave the key out, or use a table that has it"
+            )
+        return True
 
     # Journals
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepwell.errors import Throttled
 from stepwell.io.aws import Aws
@@ -20,6 +18,9 @@ from stepwell.io.ports import Tasks
 from stepwell.stores import dynamodb_table as table
 from stepwell.stores.dynamodb_items import Item
 from stepwell.stores.dynamodb_options import DynamoDBOptions
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 DELETES_AT_ONCE = 25
 """Of one `BatchWriteItem`."""
@@ -113,11 +114,13 @@ class Table:
         return await self._call(operation, {"TableName": self._options.table, **arguments}, writes=writes)
 
     async def _call(self, operation: str, arguments: dict[str, Any], *, writes: bool) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError  # a client that is not used yet loads no botocore
+
         try:
             answer = await self._aws.call(operation, **arguments)
         except ClientError as error:
             self._hear(error.response)
-            if error.response["Error"].get("Code") == _FAILED:
+            if error.response.get("Error", {}).get("Code") == _FAILED:
                 raise _ConditionFailed(_item_of(error)) from error
             raise translated(error, writes=writes, what=self._what(operation)) from error
         except BotoCoreError as error:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from stepwell.errors import CorruptJournal, InvalidRequest
 from stepwell.ids import uuid_bytes, uuid_text
 from stepwell.io.aws import Aws
@@ -96,10 +94,12 @@ class S3Blobs:
         await self._aws.aclose()
 
     async def _call(self, operation: str, *, writes: bool, **arguments: Any) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError  # a client that is not used yet loads no botocore
+
         try:
             return await self._aws.call(operation, Bucket=self._bucket, **arguments)
         except ClientError as error:
-            if error.response["Error"].get("Code") in _GONE:
+            if error.response.get("Error", {}).get("Code") in _GONE:
                 raise _Gone("a blob is gone") from error
             raise translated(error, writes=writes, what=self._what(operation)) from error
         except BotoCoreError as error:
