@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from stepwell.errors import CorruptJournal, InvalidRequest
+from stepwell.errors import CorruptJournal, InvalidRequest, PermissionDenied
 from stepwell.ids import uuid_bytes, uuid_text
 from stepwell.io.aws import Aws
 from stepwell.io.aws_errors import translated
@@ -41,8 +41,8 @@ class S3Blobs:
         """One request; more for one that is older than the bucket."""
         try:
             answer = await self._call("get_object", writes=False, Key=self._key(journal, name))
-        except _Gone:
-            return await self._older.get(journal, name)
+        except (_Gone, PermissionDenied) as missing:
+            return await self._from_older(journal, name, missing)
         data: bytes = answer["Body"]
         return data
 
@@ -51,8 +51,15 @@ class S3Blobs:
         where = {"Bucket": self._bucket, "Key": self._key(source, name)}
         try:
             await self._call("copy_object", writes=True, Key=self._key(target, name), CopySource=where)
-        except _Gone:
-            await self.put(target, name, await self._older.get(source, name))
+        except (_Gone, PermissionDenied) as missing:
+            await self.put(target, name, await self._from_older(source, name, missing))
+
+    async def _from_older(self, journal: JournalId, name: str, missing: Exception) -> bytes:
+        """A blob from before the bucket. Who may not list the whole bucket is told 403 of an object that is not there."""
+        try:
+            return await self._older.get(journal, name)
+        except CorruptJournal as nowhere:
+            raise (nowhere if isinstance(missing, _Gone) else missing) from nowhere
 
     async def names(self, journal: JournalId) -> Sequence[str]:
         """Those in the bucket, a thousand with each request, and the older ones."""
