@@ -55,7 +55,7 @@ class S3Blobs:
             await self.put(target, name, await self._from_older(source, name, missing))
 
     async def _from_older(self, journal: JournalId, name: str, missing: Exception) -> bytes:
-        """A blob from before the bucket. Who may not list the whole bucket is told 403 of an object that is not there."""
+        """A blob from before the bucket: who may not list the whole bucket is told 403 of what is not there."""
         try:
             return await self._older.get(journal, name)
         except CorruptJournal as nowhere:
