@@ -30,6 +30,7 @@ SECTOR = 512
 ROOM_BYTES, ROOM_MOST_BYTES, ROOM_SHIFT = 8192, 65536, 6
 """Room is a 64th of the log, within these bounds."""
 
+_EMPTY_SECTOR = bytes(SECTOR)
 _TRAILER = struct.Struct(">IIIB")
 _COVERED = struct.Struct(">II")
 _MARK = 0xA5
@@ -277,7 +278,7 @@ class Log:
     def _used(self, end: int) -> int:
         while end:
             start = max(0, end - ROOM_MOST_BYTES)
-            used = len(self._read(end - start, start).rstrip(b"\0"))
+            used = _without_zeros(self._read(end - start, start))
             if used:
                 return start + used
             end = start
@@ -372,7 +373,7 @@ class Log:
         """Whether what begins at *start* is the remains of one write that was never acknowledged."""
         size = min(limit - start, RECORD_MAX_BYTES + _TRAILER.size + ROOM_MOST_BYTES)
         region = self._read(size, start)
-        used = len(region.rstrip(b"\0"))
+        used = _without_zeros(region)
         if self._frame_within(region, start) or self._used(limit) > start + size:
             return False
         expected = frame_size(region, 0)
@@ -393,6 +394,14 @@ class Log:
 
     def _read(self, size: int, offset: int) -> bytes:
         return self._folder.read_all(self._fd, size, offset)
+
+
+def _without_zeros(region: bytes) -> int:
+    """The size of *region* without the zeros at its end; compared by sectors, for `rstrip` goes byte by byte."""
+    size = len(region)
+    while region.endswith(_EMPTY_SECTOR, 0, size):
+        size -= SECTOR
+    return len(region[:size].rstrip(b"\0"))
 
 
 def _has_empty_sector(region: bytes, start: int) -> bool:
