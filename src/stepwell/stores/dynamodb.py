@@ -21,7 +21,7 @@ from stepwell.errors import LimitExceeded, NotSupported, StaleStore, Unavailable
 from stepwell.ids import uuid_bytes, uuid_text
 from stepwell.io.aws import Aws, AwsTarget, open_aws
 from stepwell.io.ports import Ports, Tasks
-from stepwell.journal.record import ERASED, lasts_until
+from stepwell.journal.record import ERASED, expires_at, lasts_until
 from stepwell.stores.base import SHORT_READ_BYTES, JournalId, ListingEntry, Remain, SlotTaken
 from stepwell.stores.blobs import Blobs
 from stepwell.stores.chunks import CHUNK_BYTES, Chunks
@@ -61,6 +61,7 @@ SWAPS_MAX = 100
 """How often a key may be freed or taken between a swap that failed and a look at why."""
 _ABSENT = "attribute_not_exists(pk)"
 _PRESENT = "attribute_exists(pk)"
+_RECORD = "attribute_exists(#data)"
 
 
 class DynamoDBStore:
@@ -128,13 +129,29 @@ class DynamoDBStore:
         last_two = {"ScanIndexForward": False, "Limit": 2}
         items = await self._table.query(_partition(session_partition(journal)) | last_two).page()
         if not items or items[0]["sk"]["S"] != SLOT_0 or "gone" in items[0] or any(map(self._is_past, items)):
-            return None  # slot 0 is the first to be past its TTL: no session is there in parts
-        first = _record(items[0])
+            return None
+        head = _record(items[-1])
+        if head is None or self._is_over(head):
+            return None
+        self._see(journal, _record(items[0]))
+        return head
+
+    def _is_over(self, head: bytes) -> bool:
+        """Whether records before *head* may be past their TTL, though this one, and slot 0, were to be kept longer.
+
+        So it is where a longer retention was begun, and its caller stood still before everything was kept: then no
+        session is there in parts.
+        """
+        expires = expires_at(head)
+        return bool(expires) and expiry_seconds(expires) * 1_000_000 <= self._now()
+
+    def _see(self, journal: JournalId, first: bytes | None) -> None:
+        """Remember what slot 0 holds: nothing where the journal was trimmed."""
+        self._seen.pop(journal, None)
         if first is not None and len(first) <= SEEN_BYTES:
             self._seen[journal] = first
             while len(self._seen) > SEEN_MAX:
                 self._seen.popitem(last=False)
-        return _record(items[-1])
 
     async def read(self, journal: JournalId, first: int, last: int | None = None) -> Sequence[bytes]:
         """See `JournalStore`; one request for each MB. Slot 0 is that of the latest `head` where it is not beside."""
@@ -211,7 +228,7 @@ class DynamoDBStore:
             known = {":seen": number(seen)} if seen else {}
             refused = await self._table.write_if(
                 "update_item",
-                f"{_PRESENT} AND erasures = :seen" if seen else f"{_PRESENT} AND attribute_not_exists(erasures)",
+                f"{_RECORD} AND erasures = :seen" if seen else f"{_RECORD} AND attribute_not_exists(erasures)",
                 Key=key,
                 UpdateExpression="SET #data = :data, erasures = :next",
                 ExpressionAttributeNames={"#data": "data"},
@@ -282,7 +299,10 @@ class DynamoDBStore:
         )
 
     def _is_past(self, item: Item) -> bool:
-        return is_past(item, self._table.server_time or self._ports.clock.wall())
+        return is_past(item, self._now())
+
+    def _now(self) -> int:
+        return self._table.server_time or self._ports.clock.wall()
 
     async def _get(self, key: Item) -> Item | None:
         found = await self._table.read("get_item", Key=key, ConsistentRead=True)
