@@ -122,8 +122,14 @@ class View:
         return StaleStore(f"slot {slot} is gone")
 
     async def current(self, now: Instant, *, fresh: bool) -> SessionState:
-        """The state to decide against, read on if it must be *fresh* or is growing old."""
-        if self.state is not None and (fresh or now.seconds_since(self._began) >= VIEW_RENEW_SECONDS):
+        """The state to decide against, read on if it must be *fresh* or is growing old, and read anew if it is old.
+
+        Of a journal that is being reclaimed any slots may be left: whoever reads on from one takes the rest for the end.
+        """
+        age = now.seconds_since(self._began)
+        if age >= VIEW_MAX_SECONDS:
+            self.forget()
+        if self.state is not None and (fresh or age >= VIEW_RENEW_SECONDS):
             await self._refresh(self.state)
         return self.state or await self.load()
 

@@ -197,7 +197,7 @@ class DynamoDBStore:
         records: list[bytes] = []
         for slot, item in enumerate(items, first):
             record = _record(item)
-            if item["sk"]["S"] != slot_text(slot) or record is None or self._is_past(item):
+            if item["sk"]["S"] != slot_text(slot) or record is None or "gone" in item or self._is_past(item):
                 break
             if last is not None and slot > last:
                 break

@@ -77,6 +77,10 @@ class Chain:
         known = bisect_right(self.durable, step)
         return any(record.facts.status is Status.PURGED for record in self.records[:known])
 
+    def expired_by(self, now: int) -> bool:
+        """Whether its retention ended."""
+        return self.facts is not None and 0 < self.facts.expires_at <= now
+
     def lapsed_by(self, now: int) -> bool:
         """Whether a store that forgets may have forgotten all of it, by the world's time."""
         lasts = [lasts_until(record.data) for record in self.records]

@@ -240,7 +240,7 @@ def made_sessions_are_there(history: History) -> Iterator[str]:
                 yield f"{call} was told of a session that was gone"
         elif call.outcome == "refused":
             for chain in begun:
-                if not history.is_over(chain, call):
+                if not history.is_over(chain, call) and not chain.expired_by(call.latest):
                     yield f"{call} was refused, and session {chain.session[-6:]} is there"
 
 
@@ -328,8 +328,7 @@ def _resolved_session(history: History, call: Call, of: Call, outcome: str) -> I
         yield f"{call} answered committed, and {of} has no slot 0"
     if outcome == "absent" and call.session is None:
         for chain in begun:
-            expired = chain.facts is not None and 0 < chain.facts.expires_at <= call.latest
-            if not expired and not chain.purged_by(call.returned or 0):
+            if not chain.expired_by(call.latest) and not chain.purged_by(call.returned or 0):
                 yield f"{call} answered absent, and {of} is there: session {chain.session[-6:]}"
 
 
@@ -523,8 +522,7 @@ def nothing_is_left_and_nothing_is_missing(history: History) -> Iterator[str]:
 
 
 def _is_expired(history: History, sessions: Iterable[str], call: Call) -> bool:
-    facts = [history.chains[session].facts for session in sessions]
-    return any(f is not None and 0 < f.expires_at <= call.latest for f in facts)
+    return any(history.chains[session].expired_by(call.latest) for session in sessions)
 
 
 def _redacted_bytes(history: History) -> Iterator[str]:
