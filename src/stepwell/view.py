@@ -124,7 +124,7 @@ class View:
     async def current(self, now: Instant, *, fresh: bool) -> SessionState:
         """The state to decide against, read on if it must be *fresh* or is growing old, and read anew if it is old.
 
-        Of a journal that is being reclaimed any slots may be left: whoever reads on from one takes the rest for the end.
+        Of a journal that is being reclaimed any slots may be left: whoever reads on from one may take it for the head.
         """
         age = now.seconds_since(self._began)
         if age >= VIEW_MAX_SECONDS:

@@ -99,10 +99,10 @@ class Calls:
         """Nothing to let go of."""
 
 
-def error(code: str, status: int = 400, **more: Any) -> ClientError:
+def error(code: str, status: int = 400) -> ClientError:
     """A service's error, as botocore tells it."""
     metadata = {"HTTPStatusCode": status, "HTTPHeaders": dict[str, str](), "RequestId": "simulated"}
-    response: Any = {"Error": {"Code": code, "Message": "simulated"}, "ResponseMetadata": metadata, **more}
+    response: Any = {"Error": {"Code": code, "Message": "simulated"}, "ResponseMetadata": metadata}
     return ClientError(response, "Simulated")
 
 

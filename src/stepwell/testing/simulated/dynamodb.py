@@ -42,8 +42,10 @@ CHUNK_BYTES = 40
 LAG = 10 * 60 * SECOND
 READS = frozenset({"get_item", "query", "describe_table"})
 _BUSY = ("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded")
-CODES = Codes(_BUSY, (*_BUSY, "TransactionConflictException", "ReplicatedWriteConflictException"), "InternalServerError")
-_PAGE_MAX = 1000
+CODES = Codes(
+    _BUSY, (*_BUSY, "TransactionConflictException", "ReplicatedWriteConflictException"), "InternalServerError"
+)
+_PAGE_MAX, _PAGE_BYTES = 1000, 1 << 20
 _SOME, _FEW = 0.3, 0.1
 
 
@@ -109,14 +111,14 @@ class SimulatedTable:
         self._mortal: dict[Place, int] = {}
         self._next_death = 0
         self._calm = False
-        self._short_pages = draw() < _SOME
-        self._tells_winners = draw() > _SOME / 2
-        self._ttl_pace = world.random.choice((0.0, 0.02, 0.3))
+        self.short_pages = draw() < _SOME
+        self.tells_winners = draw() > _SOME / 2
+        self.ttl_pace = world.random.choice((0.0, 0.02, 0.3))
 
     def apply(self, operation: str, arguments: Arguments, calm: bool) -> Answer | ClientError:
         """What the service does at one moment; all of it where it is *calm*."""
         self._calm = calm
-        if self._mortal and self._ttl_pace:
+        if self._mortal and self.ttl_pace:
             self._expire()
         act: Callable[[Arguments], Answer | ClientError] = getattr(self, f"_{operation}")
         return act(arguments)
@@ -148,8 +150,10 @@ class SimulatedTable:
         if holds(arguments.get("ConditionExpression"), before, arguments):
             return None
         wanted = arguments.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-        told = {"Item": before} if before is not None and wanted and self._tells_winners else {}
-        return error("ConditionalCheckFailedException", **told)
+        refusal = error("ConditionalCheckFailedException")
+        if before is not None and wanted and self.tells_winners:
+            refusal.response["Item"] = before  # type: ignore[typeddict-unknown-key]
+        return refusal
 
     def _batch_write_item(self, arguments: Arguments) -> Answer:
         ((table, requests),) = arguments["RequestItems"].items()
@@ -170,16 +174,23 @@ class SimulatedTable:
         start = arguments.get("ExclusiveStartKey")
         if start is not None:  # what lies there may be gone by now
             found = [item for item in found if (order(item) > start["at"]) is forwards and order(item) != start["at"]]
-        size = self._page_size(arguments.get("Limit", _PAGE_MAX))
+        size = self._page_size(arguments.get("Limit", _PAGE_MAX), found)
         page = found[:size]
         last = {"LastEvaluatedKey": {"at": order(page[-1])}} if len(page) == size else {}
         if (filtered := arguments.get("FilterExpression")) is not None:
             page = list(filter(bound(filtered, arguments), page))
         return {"Items": projected(page, arguments), **last}
 
-    def _page_size(self, limit: int) -> int:
+    def _page_size(self, limit: int, found: list[Item]) -> int:
         """A page ends at 1 MB, which two items never are."""
-        return 1 + self._world.random.randrange(3) if self._short_pages and limit > 2 else limit
+        if self.short_pages and limit > 2:
+            return 1 + self._world.random.randrange(3)
+        total = 0
+        for at, item in enumerate(found[:limit]):
+            total += len(item["data"]["B"]) if "data" in item else 0
+            if total > _PAGE_BYTES and at > 1:
+                return at
+        return limit
 
     def _in_partition(self, arguments: Arguments) -> list[Item]:
         name = arguments["ExpressionAttributeValues"][":pk"]["S"]
@@ -237,6 +248,9 @@ class SimulatedTable:
         return {}
 
     def _changed(self, place: Place, before: Item | None) -> None:
+        if self._calm:
+            self._former.pop(place, None)
+            return
         lag = LAG if self._world.random.random() < _SOME else SECOND
         self._former[place] = _Former(before, self._world.now + int(lag * self._world.random.random()))
 
@@ -253,7 +267,7 @@ class SimulatedTable:
         if now < self._next_death:
             return
         for place in [place for place, dies in self._mortal.items() if dies <= now]:
-            if self._world.random.random() < self._ttl_pace:
+            if self._world.random.random() < self.ttl_pace:
                 self._drop(place)
         self._next_death = min(self._mortal.values(), default=1 << 62)
 

@@ -167,4 +167,3 @@ class Schedule:
 
 _TWO_HANDLES, _COLLECTOR = 0.3, 0.6
 _RETENTIONS = (20, 40, 90)
-
