@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from stepwell import view
 from stepwell.errors import CorruptJournal, OutcomeUnknown, Throttled, Unavailable
-from stepwell.journal.record import _FIELDS, expires_at
+from stepwell.journal.record import _FIELDS
 from stepwell.stores import chunks, dynamodb, dynamodb_calls, dynamodb_items
 from stepwell.stores.base import JournalId, SlotTaken
 from stepwell.stores.chunks import Chunks
@@ -128,6 +128,10 @@ def _never(*_: object) -> bool:
     return False
 
 
+def _no_refusal(*_: object, **kinds: bool) -> None:
+    return None
+
+
 def _one_page(page: Callable[..., Awaitable[list[Item]]]) -> object:
     async def first(self: Query) -> list[Item]:
         items = await page(self)
@@ -205,7 +209,8 @@ async def _nothing_kept(self: DynamoDBStore, journal: JournalId, until: int) -> 
 
 
 def _its_time(data: bytes) -> int:
-    return int(_FIELDS.unpack_from(data)[9]) if expires_at(data) else 0
+    fields = _FIELDS.unpack_from(data)
+    return int(fields[9]) if fields[11] else 0
 
 
 # Keys, blobs, errors
@@ -293,7 +298,7 @@ DYNAMODB: Mapping[str, Mutant] = {
     "items live for a day, whatever the retention": lambda: constant((dynamodb,), "lasts_until", _its_time),
     "nothing is kept": lambda: patch.object(DynamoDBStore, "keep", _nothing_kept),
     "a shorter time to live replaces a longer one": lambda: _edited("update_item", _stamped_anyway),
-    "a retention that was begun is taken for one that is kept": lambda: patch.object(DynamoDBStore, "_is_over", _never),
+    "what is missing of an expired session is told as a loss": lambda: constant((view,), "visible", _no_refusal),
     "a swap of a key tells what it expected": lambda: replaced(DynamoDBStore, "swap_key", _as_expected),
     "a blob that lacks a chunk is empty": lambda: replaced(Chunks, "get", _empty_if_missing),
     "an object that is gone is empty": lambda: replaced(S3Blobs, "get", _empty_if_missing),

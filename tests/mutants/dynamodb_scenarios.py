@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ChecksumError, ConnectionClosedError, ReadTimeoutError
 
-from stepwell import Client
+from stepwell import Client, Limits
 from stepwell.blocking import run_sync as run
 from stepwell.errors import CorruptJournal, NotFound, OutcomeUnknown, StepwellError, Throttled
 from stepwell.journal.record import ERASED, identity, seal
 from stepwell.journal.state import blank
 from stepwell.stores.base import JournalId, ListingEntry, SlotTaken
-from stepwell.stores.dynamodb import DynamoDBStore, _slot_key
-from stepwell.stores.dynamodb_items import blobs_partition, expiry_seconds, number, session_partition
+from stepwell.stores.dynamodb import DynamoDBStore
+from stepwell.stores.dynamodb_items import blobs_partition, session_partition
 from stepwell.testing.simulated.aws import error
 from stepwell.testing.stores.records import journal
 from tests.mutants.dynamodb_service import Service
@@ -32,8 +32,8 @@ HERE = journal("here")
 NAME = "ab" * 32
 
 
-def _record(service: Service, slot: int, *, expires_at: int = 0, keep_until: int = 0) -> bytes:
-    facts = blank().facts._replace(expires_at=expires_at, keep_until=keep_until)
+def _record(service: Service, slot: int, *, expires_at: int = 0) -> bytes:
+    facts = blank().facts._replace(expires_at=expires_at)
     sealed = seal(
         journal=identity(*HERE),
         slot=slot,
@@ -405,26 +405,31 @@ def a_shorter_time_that_comes_late_changes_nothing() -> None:
 
 
 def a_session_is_never_there_in_parts() -> None:
-    """A longer retention was begun, and its caller died before everything was kept."""
-    for stamped in range(5):
+    """Whoever asked for a longer retention stood still, until some of it was kept and some was gone."""
+    for gone in ("0000000001", "0000000002", "0000000003", "~"):
         service = Service()
-        began = service.clock.wall()
-        records, store = _filled(service, 3, expires_at=began + 10 * HOUR), service.store()
-        records.append(_record(service, 3, expires_at=began + 10 * HOUR, keep_until=began + 200 * HOUR))
-        run(store.append(HERE, 3, records[-1]))
-        with _killed_behind(service, stamped):
-            run(_keep_backwards(store, began + 200 * HOUR))
-        service.table.ttl_pace = 1.0
-        for _ in range(20):
-            service.clock.advance(_hours(2))
-            head = run(service.store().head(HERE))
-            assert head is None or _everything(service.store()) == records
+        limits = Limits(retention=_hours(10))
+        client = Client.from_store(service.store, tenant="acme", clock=service.clock, limits=limits)
+        session = client.create_session().session_id
+        for text in ("one", "two", "three"):
+            client.put_invocation_step(session, session, text, create_invocation=True)
+        (slots,) = [items for items in service.table.items.values() if "~" in items]
 
+        def stand_still(slots: dict[str, Any] = slots, service: Service = service, gone: str = gone) -> None:
+            service.clock.advance(_hours(40))
+            del slots[gone]
 
-async def _keep_backwards(store: DynamoDBStore, until: int) -> None:
-    """What a gathering may come to: slot 0 first."""
-    for slot in range(4):
-        await store._stamp(_slot_key(HERE, slot), number(expiry_seconds(until)))
+        _once_before(service, "update_item", stand_still)
+        until = service.clock.now() + _hours(200)
+        with pytest.raises(NotFound):
+            client.extend_retention(session, until=until, reason="asked for")
+        other = _client(service)
+        with pytest.raises(NotFound):
+            other.get_session(session)
+        with pytest.raises(NotFound):
+            list(other.steps(session))
+        with pytest.raises(NotFound):
+            other.put_invocation_step(session, session, "late")
 
 
 SCENARIOS: tuple[Callable[[], None], ...] = (

@@ -217,12 +217,6 @@ def slot_of(data: bytes) -> int:
     return int.from_bytes(data[12:16], "big")
 
 
-def expires_at(data: bytes) -> int:
-    """When the session expires, by a record's header, in microseconds since 1970; 0 for never."""
-    expires: int = _FIELDS.unpack_from(data)[11]
-    return expires
-
-
 def lasts_until(data: bytes) -> int:
     """How long a record's bytes are needed, by its header, in microseconds since 1970; 0 for ever.
 

@@ -21,7 +21,7 @@ from stepwell.errors import LimitExceeded, NotSupported, StaleStore, Unavailable
 from stepwell.ids import uuid_bytes, uuid_text
 from stepwell.io.aws import Aws, AwsTarget, open_aws
 from stepwell.io.ports import Ports, Tasks
-from stepwell.journal.record import ERASED, expires_at, lasts_until
+from stepwell.journal.record import ERASED, lasts_until
 from stepwell.stores.base import SHORT_READ_BYTES, JournalId, ListingEntry, Remain, SlotTaken
 from stepwell.stores.blobs import Blobs
 from stepwell.stores.chunks import CHUNK_BYTES, Chunks
@@ -130,20 +130,8 @@ class DynamoDBStore:
         items = await self._table.query(_partition(session_partition(journal)) | last_two).page()
         if not items or items[0]["sk"]["S"] != SLOT_0 or "gone" in items[0] or any(map(self._is_past, items)):
             return None
-        head = _record(items[-1])
-        if head is None or self._is_over(head):
-            return None
         self._see(journal, _record(items[0]))
-        return head
-
-    def _is_over(self, head: bytes) -> bool:
-        """Whether records before *head* may be past their TTL, though this one, and slot 0, were to be kept longer.
-
-        So it is where a longer retention was begun, and its caller stood still before everything was kept: then no
-        session is there in parts.
-        """
-        expires = expires_at(head)
-        return bool(expires) and expiry_seconds(expires) * 1_000_000 <= self._now()
+        return _record(items[-1])
 
     def _see(self, journal: JournalId, first: bytes | None) -> None:
         """Remember what slot 0 holds: nothing where the journal was trimmed."""
@@ -299,10 +287,7 @@ class DynamoDBStore:
         )
 
     def _is_past(self, item: Item) -> bool:
-        return is_past(item, self._now())
-
-    def _now(self) -> int:
-        return self._table.server_time or self._ports.clock.wall()
+        return is_past(item, self._table.server_time or self._ports.clock.wall())
 
     async def _get(self, key: Item) -> Item | None:
         found = await self._table.read("get_item", Key=key, ConsistentRead=True)
