@@ -14,7 +14,7 @@ from typing import TypeVar
 from stepwell.clocks import Instant, instant
 from stepwell.errors import CorruptJournal, NotFound, StaleStore, StepwellError, Unavailable
 from stepwell.io.ports import Ports
-from stepwell.journal.decide import Decide, Decision, Refuse
+from stepwell.journal.decide import Decide, Decision, Refuse, visible
 from stepwell.journal.index import Lookup
 from stepwell.journal.record import Record, identity, open_record
 from stepwell.journal.state import SessionState, resume
@@ -115,15 +115,24 @@ class View:
         """Why *slot*, which lies below a head that was read before, is not there.
 
         Raises:
-            NotFound: the session was reclaimed meanwhile.
+            NotFound: the session was reclaimed meanwhile, or had expired before all of it was kept for longer.
         """
-        if (await self.head()).facts.base > slot:
+        facts = (await self.head()).facts
+        if refusal := visible(facts, self._ports.clock.wall(), hidden_too=True, begun_too=True):
+            return refusal.error
+        if facts.base > slot:
             return Unavailable("the history was trimmed while it was read: read it again")
         return StaleStore(f"slot {slot} is gone")
 
     async def current(self, now: Instant, *, fresh: bool) -> SessionState:
-        """The state to decide against, read on if it must be *fresh* or is growing old."""
-        if self.state is not None and (fresh or now.seconds_since(self._began) >= VIEW_RENEW_SECONDS):
+        """The state to decide against, read on if it must be *fresh* or is growing old, and read anew if it is old.
+
+        Of a journal that is being reclaimed any slots may be left: whoever reads on from one may take it for the head.
+        """
+        age = now.seconds_since(self._began)
+        if age >= VIEW_MAX_SECONDS:
+            self.forget()
+        if self.state is not None and (fresh or age >= VIEW_RENEW_SECONDS):
             await self._refresh(self.state)
         return self.state or await self.load()
 

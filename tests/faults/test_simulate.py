@@ -17,14 +17,23 @@ from stepwell.testing.simulated.clients import Client, Handle, Program
 from stepwell.testing.simulated.faults import Weather
 from stepwell.testing.simulated.history import History, check
 from stepwell.testing.simulated.play import Schedule
-from stepwell.testing.simulated.schedule import World
-from stepwell.testing.simulated.stores import Sliced, Written
+from stepwell.testing.simulated.schedule import SECOND, World
+from stepwell.testing.simulated.stores import PIECE_BYTES, Sliced, Written
 
 
 @pytest.mark.faults
 @pytest.mark.slow
 def test_ten_thousand_schedules_of_deleting_trimming_redacting_and_collecting_end_as_they_were_told() -> None:
     figures, bad = simulate(10_000, seed=1, mix="hot", jobs=2)
+    assert (figures["schedules"], bad) == (10_000, [])
+    assert figures["unknown"] > 1000
+    assert figures["cut"] > 1000
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_ten_thousand_schedules_on_dynamodb_end_as_they_were_told() -> None:
+    figures, bad = simulate(10_000, seed=1, mix="hot", store="dynamodb", jobs=2)
     assert (figures["schedules"], bad) == (10_000, [])
     assert figures["unknown"] > 1000
     assert figures["cut"] > 1000
@@ -120,6 +129,11 @@ class Recorded:
         """Let a put have been told another position."""
         call.value = tuple(step.model_copy(update={"position": Position(position)}) for step in call.value)
 
+    def expire_by(self, time: int) -> None:
+        """Let the session have had a retention that ends then."""
+        chain = self.history.chains[self.session]
+        chain.records = [_expiring(record, time) for record in chain.records]
+
     def drop_last_record(self) -> Record:
         """Let the last record never have been durable."""
         journal = next(iter(self.written.records))
@@ -132,6 +146,12 @@ class Recorded:
         self.history = replace(
             self.history, final=list(calls.values()), collected=True, left={self.session: left or []}
         )
+
+
+def _expiring(record: Record, time: int) -> Record:
+    fields = list(record.fields)
+    fields[11] = time
+    return record._replace(fields=tuple(fields))
 
 
 Plant = Callable[[Recorded], str]
@@ -261,6 +281,25 @@ def two_of_a_key(r: Recorded) -> str:
     made.session = "another"
     r.history.chains = {**r.history.chains, "another": r.history.chains[r.session]}
     return "and both live"
+
+
+@planted
+def read_expired(r: Recorded) -> str:
+    r.expire_by(r.read.invoked_at - 2 * SECOND)
+    return "read a session that had expired"
+
+
+@planted
+def not_found_in_time(r: Recorded) -> str:
+    r.expire_by(r.read.latest + 1)
+    r.read.outcome, r.read.error = "refused", NotFound("no such session")
+    return "did not find a session that is there"
+
+
+@planted
+def blob_left_in_part(r: Recorded) -> str:
+    r.end(gc=r.add("gc"), left=[b"xx" + r.second.given["texts"][0].encode()[:PIECE_BYTES]])
+    return "which was redacted"
 
 
 @planted

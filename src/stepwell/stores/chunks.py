@@ -1,7 +1,7 @@
 """Blobs as items: cut into chunks, each of which says how many there are.
 
-The first chunk is in the index, so that what a crash leaves behind can be found. A blob that lacks a chunk was never
-named by a record: it is put as a whole before the record is.
+Every chunk is in the index: whichever of them a crash leaves behind, or a put that arrives late brings back, is found.
+A blob that lacks a chunk was never named by a record: it is put as a whole before the record is.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ class Chunks:
         cuts = range(0, len(data), self._chunk_bytes)
         parts = [data[at : at + self._chunk_bytes] for at in cuts] or [b""]
         items = [_chunk(journal, name, at, len(parts), part) for at, part in enumerate(parts)]
-        await self._put(items[0])  # it is in the index, so it goes first
-        await self._tasks.gather([self._put(item) for item in items[1:]], width=CHUNKS_AT_ONCE)
+        await self._tasks.gather([self._put(item) for item in items], width=CHUNKS_AT_ONCE)
 
     async def _put(self, item: Item) -> None:
         await self._table.write("put_item", Item=item)
@@ -82,16 +81,13 @@ class Chunks:
         names: list[str] = []
         while query.more:
             names += [item["sk"]["S"].partition("/")[0] for item in await query.page() if item["pk"]["S"] == partition]
-        return names
+        return list(dict.fromkeys(names))
 
     async def remove(self, journal: JournalId, name: str) -> None:
-        """The first chunk goes last: what is left over can be found."""
+        """Whichever of its chunks are there."""
         query = self._chunks(journal, name, {"ConsistentRead": True, "ProjectionExpression": "pk, sk"})
-        keys: list[Item] = []
         while query.more:
-            keys += await query.page()
-        await self._table.delete_all(keys[1:])
-        await self._table.delete_all(keys[:1])
+            await self._table.delete_all(await query.page())
 
     def _chunks(self, journal: JournalId, name: str, options: Item) -> Query:
         ends = {":first": text(_sort(name, 0)), ":last": text(f"{name}/{_LAST_CHUNK}")}
@@ -117,10 +113,10 @@ def _sort(name: str, at: int) -> str:
 
 
 def _chunk(journal: JournalId, name: str, at: int, count: int, data: bytes) -> Item:
-    item = {
+    return {
         "pk": text(blobs_partition(journal)),
         "sk": text(_sort(name, at)),
         "data": binary(data),
         "chunks": number(count),
+        **index_attributes(journal),
     }
-    return item if at else item | index_attributes(journal)

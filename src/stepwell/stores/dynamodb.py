@@ -61,6 +61,7 @@ SWAPS_MAX = 100
 """How often a key may be freed or taken between a swap that failed and a look at why."""
 _ABSENT = "attribute_not_exists(pk)"
 _PRESENT = "attribute_exists(pk)"
+_RECORD = "attribute_exists(#data)"
 
 
 class DynamoDBStore:
@@ -128,13 +129,17 @@ class DynamoDBStore:
         last_two = {"ScanIndexForward": False, "Limit": 2}
         items = await self._table.query(_partition(session_partition(journal)) | last_two).page()
         if not items or items[0]["sk"]["S"] != SLOT_0 or "gone" in items[0] or any(map(self._is_past, items)):
-            return None  # slot 0 is the first to be past its TTL: no session is there in parts
-        first = _record(items[0])
+            return None
+        self._see(journal, _record(items[0]))
+        return _record(items[-1])
+
+    def _see(self, journal: JournalId, first: bytes | None) -> None:
+        """Remember what slot 0 holds: nothing where the journal was trimmed."""
+        self._seen.pop(journal, None)
         if first is not None and len(first) <= SEEN_BYTES:
             self._seen[journal] = first
             while len(self._seen) > SEEN_MAX:
                 self._seen.popitem(last=False)
-        return _record(items[-1])
 
     async def read(self, journal: JournalId, first: int, last: int | None = None) -> Sequence[bytes]:
         """See `JournalStore`; one request for each MB. Slot 0 is that of the latest `head` where it is not beside."""
@@ -180,7 +185,7 @@ class DynamoDBStore:
         records: list[bytes] = []
         for slot, item in enumerate(items, first):
             record = _record(item)
-            if item["sk"]["S"] != slot_text(slot) or record is None or self._is_past(item):
+            if item["sk"]["S"] != slot_text(slot) or record is None or "gone" in item or self._is_past(item):
                 break
             if last is not None and slot > last:
                 break
@@ -211,7 +216,7 @@ class DynamoDBStore:
             known = {":seen": number(seen)} if seen else {}
             refused = await self._table.write_if(
                 "update_item",
-                f"{_PRESENT} AND erasures = :seen" if seen else f"{_PRESENT} AND attribute_not_exists(erasures)",
+                f"{_RECORD} AND erasures = :seen" if seen else f"{_RECORD} AND attribute_not_exists(erasures)",
                 Key=key,
                 UpdateExpression="SET #data = :data, erasures = :next",
                 ExpressionAttributeNames={"#data": "data"},

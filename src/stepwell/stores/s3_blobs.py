@@ -6,7 +6,7 @@ the prefix. Blobs that lie elsewhere, from before the bucket was named, are stil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -65,13 +65,9 @@ class S3Blobs:
         """Those in the bucket, a thousand with each request, and the older ones."""
         prefix = self._key(journal, "")
         names = list(await self._older.names(journal))
-        start: dict[str, str] = {}
-        while True:
-            page = await self._call("list_objects_v2", writes=False, Prefix=prefix, **start)
+        async for page in self._pages(Prefix=prefix):
             names += [found["Key"][len(prefix) :] for found in page.get("Contents", ())]
-            if not page.get("IsTruncated"):
-                return names
-            start = {"ContinuationToken": page["NextContinuationToken"]}
+        return names
 
     async def remove(self, journal: JournalId, name: str) -> None:
         """Wherever it is."""
@@ -79,18 +75,24 @@ class S3Blobs:
         await self._older.remove(journal, name)
 
     async def sessions(self, tenant: str, after: bytes | None, limit: int) -> Sequence[bytes]:
-        """From the bucket's names."""
+        """From the bucket's names; a page may hold fewer than there are, and names that are nobody's session."""
         prefix = self._tenant(tenant)
-        page = await self._call(
-            "list_objects_v2",
-            writes=False,
-            Prefix=prefix,
-            Delimiter="/",
-            MaxKeys=limit,
-            **({} if after is None else {"StartAfter": f"{prefix}{uuid_text(after)}0"}),
-        )
-        found = [group["Prefix"][len(prefix) :].rstrip("/") for group in page.get("CommonPrefixes", ())]
-        return [raw for raw in map(_session, found) if raw is not None]
+        start = {} if after is None else {"StartAfter": f"{prefix}{uuid_text(after)}0"}
+        found: list[bytes] = []
+        async for page in self._pages(Prefix=prefix, Delimiter="/", MaxKeys=limit, **start):
+            named = [group["Prefix"][len(prefix) :].rstrip("/") for group in page.get("CommonPrefixes", ())]
+            found += [raw for raw in map(_session, named) if raw is not None]
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    async def _pages(self, **asked: Any) -> AsyncIterator[dict[str, Any]]:
+        while True:
+            page = await self._call("list_objects_v2", writes=False, **asked)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            asked["ContinuationToken"] = page["NextContinuationToken"]
 
     async def ping(self) -> None:
         """Whether the bucket can be listed."""

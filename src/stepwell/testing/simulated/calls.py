@@ -23,8 +23,11 @@ class Call:
     given: dict[str, Any] = field(default_factory=dict[str, Any])
     invoked: int = 0
     returned: int | None = None
+    invoked_at: int = 0
     told_at: int = 0
-    """The world's time when it returned."""
+    """The world's time when it was invoked, and when it returned."""
+    latest: int = 0
+    """The latest time that its caller may have believed it to be."""
     outcome: Outcome = "pending"
     value: Any = None
     error: BaseException | None = None

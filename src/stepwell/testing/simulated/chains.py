@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from stepwell.ids import uuid_text
 from stepwell.journal.events import Created, Entry, Place, Redacted, StepPut
-from stepwell.journal.record import DIGEST_SIZE, Facts, Record, Status, identity, lasts_until, open_record
+from stepwell.journal.record import DIGEST_SIZE, Facts, Record, Status, identity, open_record
 from stepwell.stores.base import JournalId
 from stepwell.testing.simulated.schedule import HOUR
 
@@ -77,10 +77,14 @@ class Chain:
         known = bisect_right(self.durable, step)
         return any(record.facts.status is Status.PURGED for record in self.records[:known])
 
+    def expired_by(self, now: int) -> bool:
+        """Whether its retention ended."""
+        return self.facts is not None and 0 < self.facts.expires_at <= now
+
     def lapsed_by(self, now: int) -> bool:
         """Whether a store that forgets may have forgotten all of it, by the world's time."""
-        lasts = [lasts_until(record.data) for record in self.records]
-        return bool(lasts) and all(lasts) and now >= max(lasts) + FORGOTTEN_AFTER
+        expires = [record.facts.expires_at for record in self.records]
+        return bool(expires) and all(expires) and now >= max(expires) + FORGOTTEN_AFTER
 
     def redacted(self) -> dict[Place, int]:
         """The steps that were redacted, and the step of the schedule at which that was decided."""

@@ -26,7 +26,7 @@ from stepwell.stores.base import JournalId
 from stepwell.testing.simulated.calls import Call
 from stepwell.testing.simulated.faults import Line, Weather
 from stepwell.testing.simulated.schedule import HOUR, SECOND, Killed, Process, Tasks, World
-from stepwell.testing.simulated.stores import INLINE_BYTES, SimulatedStore
+from stepwell.testing.simulated.stores import INLINE_BYTES, SimulatedStore, holds_some_of
 from stepwell.views import moment
 
 TENANT = "simulated"
@@ -76,6 +76,8 @@ class Program:
         share = world.random.choice(_SHARES) if self._hot else 1.0
         self._names = [name for name in mix if name in _ALWAYS or world.random.random() < share]
         self._weights = [mix[name] * world.random.choice((1, 1, 4) if self._hot else (1,)) for name in self._names]
+        if store.forgets and "extend" in self._names:
+            self._weights[self._names.index("extend")] *= _EXTENDED
         self._gone: set[str] = set()
         self.sessions: list[str] = []
         self.invocations = [uuid_text(world.random.randbytes(16)) for _ in range(2)]
@@ -142,7 +144,7 @@ class Program:
         former, task.call = task.call, call
         call.number = len(world.calls)
         world.steps += 1
-        call.invoked = world.steps
+        call.invoked, call.invoked_at = world.steps, world.now
         world.calls.append(call)
         if world.trace is not None:
             world.note(f">> {call}")
@@ -161,6 +163,7 @@ class Program:
                 call.outcome = "unknown"
         finally:
             call.returned, call.told_at = world.steps, world.now
+            call.latest = world.now + task.process.ahead
             task.call = former
         if world.trace is not None:
             world.note(f"<< {call}")
@@ -311,7 +314,7 @@ class Program:
         await self.record(call, handle.client.redact(session, invocation, step, reason=call.reason))
         if call.outcome == "done" and not text.startswith("own"):  # which others put as well
             journal = JournalId(TENANT, uuid_bytes("session", session))
-            call.given["still there"] = text.encode() in self._store.held(journal)
+            call.given["still there"] = holds_some_of(self._store.held(journal), text)
         return call
 
     async def _trim(self, handle: Handle) -> Call:
@@ -380,6 +383,7 @@ class Program:
 
 _DAYS, _HOURS = 0.12, 0.35
 _ALWAYS, _SHARES = ("put", "steps", "create"), (0.2, 0.4, 0.6, 0.9)
+_EXTENDED = 3
 _THERE, _LATEST, _RETRIED, _RESOLVED, _BLOBS = 0.85, 0.7, 0.6, 0.6, 0.4
 
 

@@ -1,26 +1,26 @@
 """DynamoDB as its documentation has it, for schedules: `simulate --store dynamodb`.
 
-The store under test is the real one, with its own calls; what answers them is this. Each call is one request through a
-process's `Line`, so that it is lost, late, slow, throttled or answered in vain like any other; beyond that
+The store under test is the real one, with its own calls; what answers them is this, and in half of the schedules a
+bucket beside it (s3.py). Each call is lost, late, slow, throttled or answered in vain like any request (aws.py); beyond
+that the service takes every liberty that the developer guide leaves it:
 
 - what is past its TTL goes some time later or not at all, item by item, in any order
-- the index shows a change minutes later
-- a query returns a page of any size, and a batch leaves some of it undone
-- no answer, an internal error and a refusal because of another transaction are all told as botocore tells them
+- the index, and a read that does not ask for consistency, show what was there before a change, for minutes
+- a page is of any size up to what was asked for, and a full one says that more follows, whether it does or not
+- a batch leaves some of it undone
+- who fails a condition may be told nothing of what is there, as by older emulators
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import ClientError
 
-from stepwell.errors import OutcomeUnknown, Throttled, Unavailable
-from stepwell.ids import uuid_bytes
+from stepwell.ids import uuid_bytes, uuid_text
 from stepwell.io.aws import Aws, AwsTarget
 from stepwell.io.files import Files
 from stepwell.io.ports import Ports
@@ -28,239 +28,256 @@ from stepwell.io.ports import Tasks as AnyTasks
 from stepwell.stores.base import JournalId, JournalStore
 from stepwell.stores.dynamodb import DynamoDBStore
 from stepwell.stores.dynamodb_items import INDEX, SLOT_0, blobs_partition, session_partition
-from stepwell.stores.dynamodb_options import DynamoDBOptions
+from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
 from stepwell.stores.dynamodb_table import DEFINITION
-from stepwell.testing.simulated.expressions import Item, holds, updated
+from stepwell.testing.simulated.aws import Answer, Arguments, Calls, Codes, error
+from stepwell.testing.simulated.expressions import Item, bound, holds, projected, updated
 from stepwell.testing.simulated.faults import Line
+from stepwell.testing.simulated.s3 import S3_CODES, S3_READS, SimulatedS3
 from stepwell.testing.simulated.schedule import SECOND, Tasks, World
 from stepwell.testing.simulated.stores import INLINE_BYTES, Written
 
-TABLE, REGION = "simulated", "eu-central-1"
+TABLE, BUCKET, PREFIX = "simulated", "simulated-blobs", "some/where"
 CHUNK_BYTES = 40
-INDEX_LAG = 10 * 60 * SECOND
-_DOCUMENTED_ENDPOINT = "https://dynamodb.example"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAG = 10 * 60 * SECOND
+READS = frozenset({"get_item", "query", "describe_table"})
+_BUSY = ("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded")
+CODES = Codes(
+    _BUSY, (*_BUSY, "TransactionConflictException", "ReplicatedWriteConflictException"), "InternalServerError"
+)
+_PAGE_MAX, _PAGE_BYTES = 1000, 1 << 20
 _SOME, _FEW = 0.3, 0.1
 
-Answer: TypeAlias = dict[str, Any]
+
+class Place(NamedTuple):
+    """An item's key: its partition, and how it sorts."""
+
+    partition: str
+    sort: str
+
+
+class _Former(NamedTuple):
+    """What lay at a place before the latest change, and until when it may still be shown."""
+
+    item: Item | None
+    until: int
 
 
 class SimulatedDynamoDB:
-    """One table, and the clients' stores on it."""
+    """One table, the bucket beside it, and the clients' stores on them."""
 
     forgets = True
 
     def __init__(self, world: World, written: Written) -> None:
+        draw = world.random.random
+        self.table = SimulatedTable(world, written)
+        self.s3 = SimulatedS3(world)
         self._world = world
-        self._written = written
-        self.items: defaultdict[str, dict[str, Item]] = defaultdict(dict)
-        self._shown_from: dict[tuple[str, ...], int] = {}
-        self._calm = False
-        self._short_pages = world.random.random() < _SOME
-        self._ttl_pace = world.random.choice((0.0, 0.02, 0.3))
+        self._blobs = S3Place(BUCKET, PREFIX) if draw() < 1 / 2 else None
 
     def open(self, line: Line) -> JournalStore:
         """The store, as one process sees it."""
         ports = Ports(line.process, Tasks(line.process), Files(), self._world.random_bytes)
 
         def open_aws(target: AwsTarget, tasks: AnyTasks) -> Aws:
-            return _Calls(self, line)
+            if target.service == "s3":
+                return Calls(line, self.s3.apply, S3_READS, S3_CODES)
+            return Calls(line, self.table.apply, READS, CODES)
 
-        store = DynamoDBStore(ports, DynamoDBOptions(table=TABLE), open_aws=open_aws, chunk_bytes=CHUNK_BYTES)
+        options = DynamoDBOptions(table=TABLE, blobs=self._blobs)
+        store = DynamoDBStore(ports, options, open_aws=open_aws, chunk_bytes=CHUNK_BYTES)
         store.inline_bytes = INLINE_BYTES
         return store
 
     def held(self, journal: JournalId) -> bytes:
         """All that is stored of a journal at this moment."""
-        here = [*self.items[session_partition(journal)].values(), *self.items[blobs_partition(journal)].values()]
-        return b"".join(item["data"]["B"] for item in here if "data" in item)
+        items = self.table.items
+        here = [*items[session_partition(journal)].values(), *items[blobs_partition(journal)].values()]
+        prefix = f"{PREFIX}/{quote(journal.tenant, safe='')}/{uuid_text(journal.session)}/"
+        objects = [body for name, body in self.s3.objects.items() if name.startswith(prefix)]
+        return b"".join([*(item["data"]["B"] for item in here if "data" in item), *objects])
 
-    # The service's operations; each returns its answer, or a `ClientError` to be raised
 
-    def apply(self, operation: str, arguments: Mapping[str, Any], *, calm: bool) -> Answer | ClientError:
+class SimulatedTable:
+    """One table. Each operation returns its answer, or a `ClientError` to be raised."""
+
+    def __init__(self, world: World, written: Written) -> None:
+        draw = world.random.random
+        self.items: defaultdict[str, dict[str, Item]] = defaultdict(dict)
+        self._world = world
+        self._written = written
+        self._indexed: dict[Place, Item] = {}
+        self._former: dict[Place, _Former] = {}
+        self._mortal: dict[Place, int] = {}
+        self._next_death = 0
+        self._calm = False
+        self.short_pages = draw() < _SOME
+        self.tells_winners = draw() > _SOME / 2
+        self.ttl_pace = world.random.choice((0.0, 0.02, 0.3))
+
+    def apply(self, operation: str, arguments: Arguments, calm: bool) -> Answer | ClientError:
         """What the service does at one moment; all of it where it is *calm*."""
         self._calm = calm
-        self._expire()
-        act: Callable[[Mapping[str, Any]], Answer | ClientError] = getattr(self, f"_{operation}")
+        if self._mortal and self.ttl_pace:
+            self._expire()
+        act: Callable[[Arguments], Answer | ClientError] = getattr(self, f"_{operation}")
         return act(arguments)
 
-    def _describe_table(self, arguments: Mapping[str, Any]) -> Answer:
+    def _describe_table(self, arguments: Arguments) -> Answer:
         return {"Table": {**DEFINITION, "TableName": TABLE, "TableStatus": "ACTIVE"}}
 
-    def _get_item(self, arguments: Mapping[str, Any]) -> Answer:
-        assert arguments["ConsistentRead"]
-        item = self._at(arguments["Key"])
+    def _get_item(self, arguments: Arguments) -> Answer:
+        place = _place(arguments["Key"])
+        item = self._at(place) if arguments.get("ConsistentRead") else self._shown(place)
         return {} if item is None else {"Item": item}
 
-    def _put_item(self, arguments: Mapping[str, Any]) -> Answer | ClientError:
+    def _put_item(self, arguments: Arguments) -> Answer | ClientError:
         item = arguments["Item"]
-        before = self._at(item)
-        if not holds(arguments.get("ConditionExpression"), before, arguments):
-            return _failed(before)
-        self._put(item)
-        return {}
+        place = _place(item)
+        return self._refusal(place, arguments) or self._put(place, item)
 
-    def _update_item(self, arguments: Mapping[str, Any]) -> Answer | ClientError:
-        before = self._at(arguments["Key"])
-        if not holds(arguments.get("ConditionExpression"), before, arguments):
-            return _failed(before)
-        self._put(updated(before or arguments["Key"], arguments))
-        return {}
+    def _update_item(self, arguments: Arguments) -> Answer | ClientError:
+        place = _place(arguments["Key"])
+        refusal = self._refusal(place, arguments)
+        return refusal or self._put(place, updated(self._at(place) or arguments["Key"], arguments))
 
-    def _delete_item(self, arguments: Mapping[str, Any]) -> Answer | ClientError:
-        before = self._at(arguments["Key"])
-        if not holds(arguments.get("ConditionExpression"), before, arguments):
-            return _failed(before)
-        self._drop(arguments["Key"])
-        return {}
+    def _delete_item(self, arguments: Arguments) -> Answer | ClientError:
+        place = _place(arguments["Key"])
+        return self._refusal(place, arguments) or self._drop(place)
 
-    def _batch_write_item(self, arguments: Mapping[str, Any]) -> Answer:
+    def _refusal(self, place: Place, arguments: Arguments) -> ClientError | None:
+        before = self._at(place)
+        if holds(arguments.get("ConditionExpression"), before, arguments):
+            return None
+        wanted = arguments.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+        refusal = error("ConditionalCheckFailedException")
+        if before is not None and wanted and self.tells_winners:
+            refusal.response["Item"] = before  # type: ignore[typeddict-unknown-key]
+        return refusal
+
+    def _batch_write_item(self, arguments: Arguments) -> Answer:
         ((table, requests),) = arguments["RequestItems"].items()
         left = [request for request in requests if not self._calm and self._world.random.random() < _FEW]
         for request in requests:
             if request not in left:
-                self._drop(request["DeleteRequest"]["Key"])
+                self._drop(_place(request["DeleteRequest"]["Key"]))
         return {"UnprocessedItems": {table: left}} if left else {}
 
-    def _query(self, arguments: Mapping[str, Any]) -> Answer:
-        order = _in_index if arguments.get("IndexName") else _place
-        found = self._indexed(arguments) if arguments.get("IndexName") else self._found(arguments)
+    # Queries
+
+    def _query(self, arguments: Arguments) -> Answer:
+        in_index = arguments.get("IndexName") is not None
+        found = self._in_index(arguments) if in_index else self._in_partition(arguments)
+        order: Callable[[Item], tuple[Any, ...]] = _index_order if in_index else _place
+        forwards = arguments.get("ScanIndexForward", True)
+        found.sort(key=order, reverse=not forwards)
         start = arguments.get("ExclusiveStartKey")
         if start is not None:  # what lies there may be gone by now
-            forwards = arguments.get("ScanIndexForward", True)
             found = [item for item in found if (order(item) > start["at"]) is forwards and order(item) != start["at"]]
-        size = arguments.get("Limit", 1000)
-        if self._short_pages and "Limit" not in arguments:
-            size = 1 + self._world.random.randrange(3)
-        page = [item for item in found[:size] if holds(arguments.get("FilterExpression"), item, arguments)]
-        last = {"LastEvaluatedKey": {"at": order(found[size - 1])}} if len(found) > size else {}
-        return {"Items": page, **last}
+        size = self._page_size(arguments.get("Limit", _PAGE_MAX), found)
+        page = found[:size]
+        last = {"LastEvaluatedKey": {"at": order(page[-1])}} if len(page) == size else {}
+        if (filtered := arguments.get("FilterExpression")) is not None:
+            page = list(filter(bound(filtered, arguments), page))
+        return {"Items": projected(page, arguments), **last}
 
-    def _found(self, arguments: Mapping[str, Any]) -> list[Item]:
-        assert arguments["ConsistentRead"]
-        partition = self.items[arguments["ExpressionAttributeValues"][":pk"]["S"]]
-        ordered = sorted(partition.items(), reverse=not arguments.get("ScanIndexForward", True))
-        return [item for _, item in ordered if holds(arguments["KeyConditionExpression"], item, arguments)]
+    def _page_size(self, limit: int, found: list[Item]) -> int:
+        """A page ends at 1 MB, which two items never are."""
+        if self.short_pages and limit > 2:
+            return 1 + self._world.random.randrange(3)
+        total = 0
+        for at, item in enumerate(found[:limit]):
+            total += len(item["data"]["B"]) if "data" in item else 0
+            if total > _PAGE_BYTES and at > 1:
+                return at
+        return limit
 
-    def _indexed(self, arguments: Mapping[str, Any]) -> list[Item]:
+    def _in_partition(self, arguments: Arguments) -> list[Item]:
+        name = arguments["ExpressionAttributeValues"][":pk"]["S"]
+        partition = self.items.get(name, {})
+        here = list(partition.values())
+        if not arguments.get("ConsistentRead"):
+            places = {Place(name, sort) for sort in partition} | {at for at in self._former if at.partition == name}
+            here = [item for item in map(self._shown, places) if item is not None]
+        return list(filter(bound(arguments["KeyConditionExpression"], arguments), here))
+
+    def _in_index(self, arguments: Arguments) -> list[Item]:
         assert arguments["IndexName"] == INDEX
-        assert "ConsistentRead" not in arguments
-        shown = (
-            item
-            for partition in self.items.values()
-            for item in partition.values()
-            if "session" in item and self._shown_from.get(_place(item), 0) <= self._world.now
-        )
-        ordered = sorted(shown, key=_in_index)
-        return [item for item in ordered if holds(arguments["KeyConditionExpression"], item, arguments)]
+        assert "ConsistentRead" not in arguments, "an index knows no consistent reads"
+        changed = [self._shown(place) for place in list(self._former)]
+        shown = [item for place, item in self._indexed.items() if place not in self._former]
+        shown += [item for item in changed if item is not None and "session" in item]
+        wanted = bound(arguments["KeyConditionExpression"], arguments)
+        return [{name: item[name] for name in _IN_INDEX} for item in shown if wanted(item)]
+
+    def _shown(self, place: Place) -> Item | None:
+        """What a read that may be stale sees."""
+        former = self._former.get(place)
+        if former is not None and former.until <= self._world.now:
+            del self._former[place]
+            former = None
+        return self._at(place) if former is None or self._world.random.random() < 1 / 2 else former.item
 
     # Items
 
-    def _at(self, key: Item) -> Item | None:
-        return self.items[key["pk"]["S"]].get(key["sk"]["S"])
+    def _at(self, place: Place) -> Item | None:
+        return self.items[place.partition].get(place.sort)
 
-    def _put(self, item: Item) -> None:
-        partition, sort = _place(item)
-        if "session" in item and sort not in self.items[partition]:
-            lag = INDEX_LAG if self._world.random.random() < _SOME else SECOND
-            self._shown_from[partition, sort] = self._world.now + int(lag * self._world.random.random())
-        if sort not in self.items[partition] and partition.rpartition("/")[0].endswith("/session"):
-            self._note(partition, 0 if sort == SLOT_0 else int(sort), item)
-        self.items[partition][sort] = item
+    def _put(self, place: Place, item: Item) -> Answer:
+        before = self._at(place)
+        if before is None and place.partition.rpartition("/")[0].endswith("/session"):
+            self._note(place, item)
+        self._changed(place, before)
+        self.items[place.partition][place.sort] = item
+        if "session" in item:
+            self._indexed[place] = item
+        if "ttl" in item:
+            dies = int(item["ttl"]["N"]) * SECOND
+            self._mortal[place] = dies
+            self._next_death = min(self._next_death, dies)
+        else:
+            self._mortal.pop(place, None)
+        return {}
 
-    def _note(self, partition: str, slot: int, item: Item) -> None:
+    def _drop(self, place: Place) -> Answer:
+        before = self.items[place.partition].pop(place.sort, None)
+        if before is not None:
+            self._changed(place, before)
+            self._indexed.pop(place, None)
+            self._mortal.pop(place, None)
+        return {}
+
+    def _changed(self, place: Place, before: Item | None) -> None:
+        if self._calm:
+            self._former.pop(place, None)
+            return
+        lag = LAG if self._world.random.random() < _SOME else SECOND
+        self._former[place] = _Former(before, self._world.now + int(lag * self._world.random.random()))
+
+    def _note(self, place: Place, item: Item) -> None:
         """A record is durable; without a slot 0, nobody can see it."""
-        if slot == 0 or "gone" not in self.items[partition].get(SLOT_0, {"gone": True}):
-            tenant, _, session = partition.rsplit("/", 2)
+        slot = 0 if place.sort == SLOT_0 else int(place.sort)
+        if slot == 0 or "gone" not in self.items[place.partition].get(SLOT_0, {"gone": True}):
+            tenant, _, session = place.partition.rsplit("/", 2)
             self._written.note(JournalId(tenant, uuid_bytes("pk", session)), slot, item["data"]["B"])
-
-    def _drop(self, key: Item) -> None:
-        self.items[key["pk"]["S"]].pop(key["sk"]["S"], None)
 
     def _expire(self) -> None:
         """What is past its TTL goes, or stays for a while."""
-        if not self._ttl_pace:
+        now = self._world.now
+        if now < self._next_death:
             return
-        now = self._world.now // SECOND
-        for partition in self.items.values():
-            past = [sort for sort, item in partition.items() if "ttl" in item and int(item["ttl"]["N"]) <= now]
-            for sort in past:
-                if self._world.random.random() < self._ttl_pace:
-                    del partition[sort]
+        for place in [place for place, dies in self._mortal.items() if dies <= now]:
+            if self._world.random.random() < self.ttl_pace:
+                self._drop(place)
+        self._next_death = min(self._mortal.values(), default=1 << 62)
 
 
-def _place(item: Item) -> tuple[str, ...]:
-    return item["pk"]["S"], item["sk"]["S"]
+_IN_INDEX = ("pk", "sk", "tenant", "session")
 
 
-def _in_index(item: Item) -> tuple[bytes | str, ...]:
+def _place(item: Item) -> Place:
+    return Place(item["pk"]["S"], item["sk"]["S"])
+
+
+def _index_order(item: Item) -> tuple[bytes | str, ...]:
     return (item["session"]["B"], *_place(item))
-
-
-_READS = frozenset({"get_item", "query", "describe_table"})
-
-
-class _Calls:
-    """One process's calls, with botocore's errors."""
-
-    def __init__(self, service: SimulatedDynamoDB, line: Line) -> None:
-        self._service = service
-        self._line = line
-
-    async def call(self, operation: str, /, **arguments: Any) -> Answer:
-        random = self._line.world.random
-        arguments.pop("TableName", None)
-        writes = operation not in _READS
-        told = self._line.world.now
-
-        def apply() -> Answer | ClientError:
-            nonlocal told
-            told = self._line.world.now
-            return self._service.apply(operation, arguments, calm=self._line.calm)
-
-        try:
-            answer = await self._line.request(_short(operation, arguments), apply, writes=writes)
-        except Throttled:
-            busy = ("ThrottlingException", "ProvisionedThroughputExceededException", "TransactionConflictException")
-            raise _error(random.choice(busy if writes else busy[:2])) from None
-        except OutcomeUnknown:
-            if random.random() < _FEW:
-                raise _error("InternalServerError", 500) from None
-            raise ReadTimeoutError(endpoint_url=_DOCUMENTED_ENDPOINT) from None
-        except Unavailable:
-            silent = ReadTimeoutError if random.random() < _SOME else ConnectTimeoutError
-            raise silent(endpoint_url=_DOCUMENTED_ENDPOINT) from None
-        metadata = {"HTTPHeaders": {"date": _date(told)}}
-        if isinstance(answer, ClientError):
-            answer.response["ResponseMetadata"] = metadata  # type: ignore[typeddict-item]
-            raise answer
-        return {**answer, "ResponseMetadata": metadata}
-
-    async def region(self) -> str:
-        return REGION
-
-    async def aclose(self) -> None:
-        pass
-
-
-def _date(now: int) -> str:
-    return format_datetime(_EPOCH + timedelta(microseconds=now), usegmt=True)
-
-
-def _short(operation: str, arguments: Mapping[str, Any]) -> str:
-    item = arguments.get("Item") or arguments.get("Key")
-    if item:
-        return f"{operation} {item['pk']['S'][-12:]} {item['sk']['S'][-16:]}"
-    return f"{operation} {list(arguments.get('ExpressionAttributeValues', {}).values())}"
-
-
-def _failed(item: Item | None) -> ClientError:
-    error = _error("ConditionalCheckFailedException")
-    if item is not None:
-        error.response["Item"] = item  # type: ignore[typeddict-unknown-key]
-    return error
-
-
-def _error(code: str, status: int = 400) -> ClientError:
-    metadata: Any = {"HTTPStatusCode": status, "HTTPHeaders": {}}
-    return ClientError({"Error": {"Code": code, "Message": "simulated"}, "ResponseMetadata": metadata}, "Simulated")

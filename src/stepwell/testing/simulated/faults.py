@@ -227,6 +227,7 @@ class Meddler:
 
     def _jump(self, process: Process) -> None:
         process.skew += self._world.random.choice(CLOCK_JUMPS)
+        process.ahead = max(process.ahead, process.skew)
         self._world.note(f"-- the clock of {process.name} is {process.skew / HOUR:+.2f} h wrong")
 
     def _pass_hours(self, process: Process) -> None:

@@ -53,6 +53,8 @@ from stepwell.journal.record import Status
 from stepwell.models import Text
 from stepwell.testing.simulated.calls import Call
 from stepwell.testing.simulated.chains import Chain
+from stepwell.testing.simulated.schedule import SECOND
+from stepwell.testing.simulated.stores import holds_some_of
 from stepwell.views import place as place_of
 from stepwell.views import position
 
@@ -238,7 +240,7 @@ def made_sessions_are_there(history: History) -> Iterator[str]:
                 yield f"{call} was told of a session that was gone"
         elif call.outcome == "refused":
             for chain in begun:
-                if not history.is_over(chain, call):
+                if not history.is_over(chain, call) and not chain.expired_by(call.latest):
                     yield f"{call} was refused, and session {chain.session[-6:]} is there"
 
 
@@ -326,8 +328,7 @@ def _resolved_session(history: History, call: Call, of: Call, outcome: str) -> I
         yield f"{call} answered committed, and {of} has no slot 0"
     if outcome == "absent" and call.session is None:
         for chain in begun:
-            expires = chain.facts is not None and chain.facts.expires_at
-            if not expires and not chain.purged_by(call.returned or 0):
+            if not chain.expired_by(call.latest) and not chain.purged_by(call.returned or 0):
                 yield f"{call} answered absent, and {of} is there: session {chain.session[-6:]}"
 
 
@@ -346,6 +347,8 @@ def reads_are_of_one_moment(history: History) -> Iterator[str]:
             seen = [head for head in heads if chain.is_visible_at(head)]
             if not seen:
                 yield f"{call} read a session that was gone"
+            elif all(0 < chain.records[head].facts.expires_at <= call.invoked_at - SECOND for head in seen):
+                yield f"{call} read a session that had expired"
             elif call.operation == "steps":
                 told = [place_of("", step.position) for step in call.value]
                 if all(told != chain.steps_at(head) for head in seen):
@@ -354,14 +357,14 @@ def reads_are_of_one_moment(history: History) -> Iterator[str]:
                     yield from _contents(history, chain, call)
             elif all(not _describes(chain, head, call) for head in seen):
                 yield f"{call} read {call.value!r}, which was at no moment"
-        elif isinstance(call.error, NotFound) and not _may_be_missing(chain, heads):
+        elif isinstance(call.error, NotFound) and not _may_be_missing(chain, heads, call):
             yield f"{call} did not find a session that is there"
 
 
-def _may_be_missing(chain: Chain, heads: range) -> bool:
+def _may_be_missing(chain: Chain, heads: range, call: Call) -> bool:
     if any(not chain.is_visible_at(head) for head in heads):
         return True
-    return any(chain.records[head].facts.expires_at for head in heads)
+    return any(0 < chain.records[head].facts.expires_at <= call.latest for head in heads)
 
 
 def _describes(chain: Chain, head: int, call: Call) -> bool:
@@ -499,11 +502,11 @@ def nothing_is_left_and_nothing_is_missing(history: History) -> Iterator[str]:
         if call.operation == "find":
             named = {s for s in living & told if s and history.chains[s].key == call.given["key"]}
             found = call.value.session_id if call.outcome == "done" else None
-            if named and found not in named and not _may_expire(history, named):
+            if named and found not in named and not _is_expired(history, named, call):
                 yield f"{call} does not find session {named}"
         if call.operation == "sessions" and call.outcome == "done" and not call.given["deleted"]:
             for session in living & told:
-                if session not in call.value and not _may_expire(history, {session or ""}):
+                if session not in call.value and not _is_expired(history, {session or ""}, call):
                     yield f"{call} does not list session {(session or '')[-6:]}"
             if history.collected and call is history.final[-1]:
                 for session in set(call.value) - living:
@@ -518,9 +521,8 @@ def nothing_is_left_and_nothing_is_missing(history: History) -> Iterator[str]:
     yield from _redacted_bytes(history)
 
 
-def _may_expire(history: History, sessions: Iterable[str]) -> bool:
-    facts = [history.chains[session].facts for session in sessions]
-    return any(f is not None and f.expires_at for f in facts)
+def _is_expired(history: History, sessions: Iterable[str], call: Call) -> bool:
+    return any(history.chains[session].expired_by(call.latest) for session in sessions)
 
 
 def _redacted_bytes(history: History) -> Iterator[str]:
@@ -539,7 +541,7 @@ def _redacted_bytes(history: History) -> Iterator[str]:
                 if isinstance(e := chain.entries[p].event, StepPut)
                 and (e.invocation, e.step) == (event.invocation, event.step)
             ]
-            if len(again) == 1 and text is not None and not text.startswith("own") and text.encode() in kept:
+            if len(again) == 1 and text is not None and not text.startswith("own") and holds_some_of(kept, text):
                 yield f"session {chain.session[-6:]} still holds the text of {position(place)}, which was redacted"
 
 

@@ -49,8 +49,7 @@ class Schedule:
         self._written = Written(self.world)
         self._store = store_named(store)(self.world, self._written)
         self._program = Program(self.world, MIXES[mix], self._store)
-        some = self._hot and draw.random() < 1 / 4
-        self._limits = Limits(retention=timedelta(hours=90)) if some else Limits.none()
+        self._limits = self._drawn_limits()
         self._drivers: list[Task] = []
         clients = draw.randint(2, 4)
         for at, calls in enumerate(shares(draw.randint(6, 15), clients)):
@@ -59,6 +58,13 @@ class Schedule:
             process = self.world.process("gc")
             handle = Handle("gc", Client(process, self._store, self._weather, self._limits))
             self._drivers.append(self.world.start(process, self._program.collect(handle, draw.randint(2, 5))))
+
+    def _drawn_limits(self) -> Limits:
+        """A retention in some schedules, more often and of more kinds where the store forgets."""
+        draw, forgets = self.world.random, self._store.forgets
+        if not self._hot or draw.random() >= (1 / 2 if forgets else 1 / 4):
+            return Limits.none()
+        return Limits(retention=timedelta(hours=draw.choice(_RETENTIONS) if forgets else 90))
 
     def _start(self, name: str, calls: int) -> None:
         process = self.world.process(name)
@@ -160,3 +166,4 @@ class Schedule:
 
 
 _TWO_HANDLES, _COLLECTOR = 0.3, 0.6
+_RETENTIONS = (20, 40, 90)

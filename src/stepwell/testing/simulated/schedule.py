@@ -57,12 +57,13 @@ class Task:
 class Process:
     """A machine with one client on it. Its wall clock may be wrong, its clock since boot never is."""
 
-    __slots__ = ("dead", "frozen_until", "held", "name", "skew", "tasks", "world")
+    __slots__ = ("ahead", "dead", "frozen_until", "held", "name", "skew", "tasks", "world")
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
         self.skew = 0
+        self.ahead = 0
         self.frozen_until = 0
         self.dead = False
         self.tasks: list[Task] = []

@@ -30,6 +30,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 INLINE_BYTES = 64
+PIECE_BYTES = 16
+"""Short enough that whatever part of a blob is left holds a piece whole."""
+
+
+def holds_some_of(held: bytes, text: str) -> bool:
+    """Whether stored bytes hold a text, or a part of it: a blob may be left in part."""
+    whole = text.encode()
+    pieces = range(0, max(1, len(whole) - PIECE_BYTES + 1), PIECE_BYTES)
+    return bool(held) and any(whole[at : at + PIECE_BYTES] in held for at in pieces)
 
 
 class Written:
