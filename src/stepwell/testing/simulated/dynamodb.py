@@ -170,7 +170,8 @@ class SimulatedTable:
         found = self._in_index(arguments) if in_index else self._in_partition(arguments)
         order: Callable[[Item], tuple[Any, ...]] = _index_order if in_index else _place
         forwards = arguments.get("ScanIndexForward", True)
-        found.sort(key=order, reverse=not forwards)
+        if not forwards:
+            found.reverse()
         start = arguments.get("ExclusiveStartKey")
         if start is not None:  # what lies there may be gone by now
             found = [item for item in found if (order(item) > start["at"]) is forwards and order(item) != start["at"]]
@@ -195,11 +196,13 @@ class SimulatedTable:
     def _in_partition(self, arguments: Arguments) -> list[Item]:
         name = arguments["ExpressionAttributeValues"][":pk"]["S"]
         partition = self.items.get(name, {})
-        here = list(partition.values())
-        if not arguments.get("ConsistentRead"):
+        if arguments.get("ConsistentRead"):
+            here = [partition[sort] for sort in sorted(partition)]
+        else:
             places = {Place(name, sort) for sort in partition} | {at for at in self._former if at.partition == name}
-            here = [item for item in map(self._shown, places) if item is not None]
-        return list(filter(bound(arguments["KeyConditionExpression"], arguments), here))
+            here = [item for item in map(self._shown, sorted(places)) if item is not None]
+        condition = arguments["KeyConditionExpression"]
+        return here if condition == "pk = :pk" else list(filter(bound(condition, arguments), here))
 
     def _in_index(self, arguments: Arguments) -> list[Item]:
         assert arguments["IndexName"] == INDEX
@@ -208,7 +211,8 @@ class SimulatedTable:
         shown = [item for place, item in self._indexed.items() if place not in self._former]
         shown += [item for item in changed if item is not None and "session" in item]
         wanted = bound(arguments["KeyConditionExpression"], arguments)
-        return [{name: item[name] for name in _IN_INDEX} for item in shown if wanted(item)]
+        found = [{name: item[name] for name in _IN_INDEX} for item in shown if wanted(item)]
+        return sorted(found, key=_index_order)
 
     def _shown(self, place: Place) -> Item | None:
         """What a read that may be stale sees."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 from operator import eq, ge, gt, le, lt
 from typing import Any, NamedTuple, TypeAlias
 
@@ -61,10 +61,12 @@ def bound(expression: str, arguments: Mapping[str, Any]) -> Holds:
     """What tells whether a condition holds of an item; of one that is not there, which is empty."""
     names = arguments.get("ExpressionAttributeNames", {})
     values = arguments.get("ExpressionAttributeValues", {})
-    either = [[part.bound(names, values) for part in parts] for parts in _parsed(expression)]
-    if len(either) == 1 and len(either[0]) == 1:
-        return either[0][0]
-    return lambda item: any(all(holds(item) for holds in parts) for parts in either)
+    either = [reduce(_both, [part.bound(names, values) for part in parts]) for parts in _parsed(expression)]
+    return either[0] if len(either) == 1 else lambda item: any(holds(item) for holds in either)
+
+
+def _both(first: Holds, second: Holds) -> Holds:
+    return lambda item: first(item) and second(item)
 
 
 def holds(expression: str | None, item: Item | None, arguments: Mapping[str, Any]) -> bool:
