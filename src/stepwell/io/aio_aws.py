@@ -85,7 +85,7 @@ def _prepared(target: AwsTarget) -> tuple[Any, Any]:
         loader.load_data(name)
     for kind in _OF_SERVICE:
         loader.load_service_model(target.service, kind)
-    return session, configured(target, AioConfig)
+    return session, configured(target, AioConfig, session.user_agent())
 
 
 _DATA = ("endpoints", "partitions", "sdk-default-configuration")
