@@ -5,8 +5,8 @@
 A table in memory answers boto3 (local_dynamodb.py). Units are computed from the sizes of items by DynamoDB's published
 rules; dollars are those of us-east-1 on demand, requests alone. Everything is counted, nothing timed.
 
-A step is 1 KB: `random` is bytes that no compression shrinks, `prose` slices of these docs. Below 2 KB Stepwell compresses
-nothing, so both are stored as they are. A session grows step by step; once it has so many
+A step is 1 KB: `random` is bytes that no compression shrinks, `prose` slices of these docs. Below 2 KB Stepwell
+compresses nothing, so both are stored as they are. A session grows step by step; once it has so many
 
     append         the mean of the appends since the mark before, by a client that knows the session
     with a run     that of appends that also write the index of some two hundred steps, so that others start soon

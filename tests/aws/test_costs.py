@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 
 import pytest
 
+import stepwell
 from benchmarks import dynamodb
 from benchmarks.dynamodb import Blocks, Mark, Place, measure, prose_blocks, random_block
-from benchmarks.local_dynamodb import Cost
-from stepwell.stores.dynamodb_items import binary, change_units, query_units, text
-
-Item = dict[str, dict[str, bytes | str]]
+from benchmarks.local_dynamodb import Cost, local_client
+from stepwell.stores.dynamodb_items import Item, binary, change_units, query_units, text
 
 
 def cost(operation: str, *, written: int = 0, read: float = 0) -> tuple[int, int, float, tuple[str, ...]]:
@@ -74,11 +72,14 @@ def test_an_append_behind_another_writers_is_one_request_more_and_no_read() -> N
     assert place.cost(lambda: place.append("3")).operations == ("put_item", "put_item")
 
 
-def test_a_client_begins_with_one_look_at_the_table() -> None:
+def test_a_client_begins_with_one_look_at_the_table_which_costs_no_units() -> None:
     place = Place()
     place.append("1")
-    began = place.cost(lambda: place.new_cost(lambda client: None)).operations
-    assert began == ()
+    with stepwell.Client("dynamodb://benchmark", boto3_client=local_client(place.table)) as client:
+        first = place.cost(lambda: list(client.steps(place.session)))
+        second = place.cost(lambda: list(client.steps(place.session)))
+    assert first.operations == ("describe_table", *second.operations)
+    assert (first.written, first.read) == (0, second.read)
 
 
 def _item(size: int, **more: dict[str, str]) -> Item:
@@ -117,7 +118,7 @@ def test_read_units_are_of_a_querys_sum() -> None:
 
 def test_the_benchmark_prints_its_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["dynamodb", "--json"])
-    monkeypatch.setattr(dynamodb, "MARKS", (1, 3))
+    monkeypatch.setattr(dynamodb, "MARKS", (1, 4))
     monkeypatch.setattr(dynamodb, "CHAT_MARKS", (1,))
     dynamodb.main()
     figures = json.loads(capsys.readouterr().out)
