@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from zlib import crc32
 
 from stepwell.errors import InvalidRequest, NotSupported
+from stepwell.io.aws_models import MODELS
 from stepwell.io.blocking import BlockingTasks
 from stepwell.io.fork import after_fork
 from stepwell.io.ports import Tasks
@@ -198,38 +199,27 @@ _HTTP_LIBRARIES = frozenset({"urllib3", "aiohttp", "httpx"})
 def _make(target: AwsTarget) -> Any:
     client = target.given.client(target.service)
     if client is None:
-        session, user_agent = _session(target)
-        client = session.client(
-            target.service,
-            region_name=target.region,
-            endpoint_url=target.endpoint_url,
-            config=configured(target, _config_class(), user_agent),
-        )
+        client = _made(target)
     elif target.service == "dynamodb":  # a given client for S3 also follows a bucket to its region by a retry
         client.meta.events.register_first(f"needs-retry.{target.service}", _no_retry, unique_id=f"{_UNIQUE}-once")
     watch(client)
     return client
 
 
-def _session(target: AwsTarget) -> tuple[Any, str | None]:
-    """A session, and how it calls itself if it is ours."""
+def _made(target: AwsTarget) -> Any:
     try:
-        import boto3
+        from botocore.config import Config
         from botocore.session import Session
     except ImportError as error:
-        raise NotSupported("boto3 cannot be imported: pip install boto3") from error
+        raise NotSupported("botocore cannot be imported: pip install boto3") from error
 
+    where = {"region_name": target.region, "endpoint_url": target.endpoint_url}
     if target.given.session is not None:
-        return target.given.session, None
+        return target.given.session.client(target.service, **where, config=configured(target, Config, None))
     # A session of our own: boto3's default one is not made for threads, and belongs to the program.
-    core = Session()
-    return boto3.Session(botocore_session=core), core.user_agent()
-
-
-def _config_class() -> Any:
-    from botocore.config import Config
-
-    return Config
+    session: Any = Session()
+    MODELS.give(session, target.service)
+    return session.create_client(target.service, **where, config=configured(target, Config, session.user_agent()))
 
 
 def configured(target: AwsTarget, config_class: Any, user_agent: str | None) -> Any:
