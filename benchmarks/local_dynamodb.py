@@ -17,7 +17,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -27,10 +27,14 @@ import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
-from stepwell.stores.dynamodb_items import Item, change_units, item_size, query_units
-from stepwell.testing.simulated.table import Answer, MemoryTable
+from stepwell.stores.dynamodb_items import Item, binary, change_units, item_size, query_units, text
+from stepwell.testing.simulated.aws import Answer
+from stepwell.testing.simulated.dynamodb import SimulatedTable
+from stepwell.testing.simulated.schedule import World
+from stepwell.testing.simulated.stores import Written
 
 REGION = "us-east-1"
+PAGE_BYTES = 1 << 20
 WRITE_DOLLARS, READ_DOLLARS = 0.625e-6, 0.125e-6
 """Of a request unit on demand in us-east-1."""
 
@@ -64,22 +68,22 @@ class Cost:
         return self.written * WRITE_DOLLARS + self.read * READ_DOLLARS
 
 
-@dataclass
-class MeteredTable(MemoryTable):
-    """See the module."""
+class MeteredTable(SimulatedTable):
+    """See the module: a simulated table to which nothing happens, with pages as DynamoDB makes them."""
 
-    calls: list[Cost] = field(default_factory=list[Cost])
-
-    def __post_init__(self) -> None:
-        super().__init__()
+    def __init__(self) -> None:
+        world = World(1)
+        super().__init__(world, Written(world))
+        self.short_pages, self.tells_winners, self.ttl_pace = False, True, 0.0
+        self.calls: list[Cost] = []
         self._queried: Sequence[Item] = ()
 
-    def apply(self, operation: str, arguments: Mapping[str, Any]) -> Answer | ClientError:
+    def serve(self, operation: str, arguments: Mapping[str, Any]) -> Answer | ClientError:
         """The answer to a call, whose units are noted."""
         keys = _keys(operation, arguments)
-        before = [self.at(key) for key in keys]
-        answer = super().apply(operation, arguments)
-        after = before if isinstance(answer, ClientError) else [self.at(key) for key in keys]
+        before = [self.item(key) for key in keys]
+        answer = self.apply(operation, arguments, calm=True)
+        after = before if isinstance(answer, ClientError) else [self.item(key) for key in keys]
         written, read = 0, 0.0
         if operation == "get_item":
             read = query_units([item for item in before if item], consistent=True)
@@ -90,11 +94,20 @@ class MeteredTable(MemoryTable):
         self.calls.append(Cost(1, 0, 0, written, read, (operation,)))
         return answer
 
-    def page_size(self, found: Sequence[Item], limit: int | None) -> int:
-        """How many of the items *found* make a page, which are those that a query pays for."""
-        size = super().page_size(found, limit)
-        self._queried = found[:size]
-        return size
+    def item(self, key: Item) -> Item | None:
+        """What lies at a key."""
+        return self.items[key["pk"]["S"]].get(key["sk"]["S"])
+
+    def _page_size(self, limit: int, found: list[Item]) -> int:
+        """A page ends with the item that makes it 1 MB, all of which is paid for."""
+        size = 0
+        for count, item in enumerate(found, 1):
+            size += item_size(item)
+            if count == limit or size >= PAGE_BYTES:
+                self._queried = found[:count]
+                return count
+        self._queried = found
+        return len(found) + 1
 
     def stored(self, partition: str) -> int:
         """Bytes of a partition's items."""
@@ -102,13 +115,30 @@ class MeteredTable(MemoryTable):
 
     def answer(self, target: str, body: bytes) -> tuple[int, bytes]:
         """An HTTP request's answer: status and body. *target* is the header that names the operation."""
-        answer = self.apply(_snake(target.rpartition(".")[2]), _decoded(json.loads(body)))
+        arguments = _decoded(json.loads(body))
+        if start := arguments.get("ExclusiveStartKey"):
+            arguments["ExclusiveStartKey"] = {"at": _order(start)}
+        answer = self.serve(_snake(target.rpartition(".")[2]), arguments)
         status, told = 200, answer
         if isinstance(answer, ClientError):
             status, told = 400, _error(answer)
+        elif last := answer.get("LastEvaluatedKey"):
+            told = {**answer, "LastEvaluatedKey": _start(last["at"])}
         reply = json.dumps(_encoded(told), separators=(",", ":")).encode()
         self.calls[-1] = replace(self.calls[-1], sent=len(body), received=len(reply))
         return status, reply
+
+
+def _order(start: Item) -> tuple[Any, ...]:
+    """How the item sorts behind which a query goes on."""
+    place = (start["pk"]["S"], start["sk"]["S"])
+    return (start["session"]["B"], *place) if "session" in start else place
+
+
+def _start(order: Sequence[Any]) -> Item:
+    *session, partition, sort = order
+    key = {"pk": text(partition), "sk": text(sort)}
+    return key | {"session": binary(session[0])} if session else key
 
 
 def _keys(operation: str, arguments: Mapping[str, Any]) -> list[Item]:

@@ -91,6 +91,12 @@ def index_attributes(journal: JournalId) -> Item:
     return {"tenant": text(journal.tenant), "session": binary(journal.session)}
 
 
+def index_entry(item: Item) -> Item | None:
+    """What the index holds of an item, whose projection is keys alone; None for one that is not in it."""
+    names = ("pk", "sk", "tenant", "session")
+    return {name: item[name] for name in names} if "session" in item else None
+
+
 def expiry_seconds(lasts: int) -> int:
     """When DynamoDB may remove what is needed until *lasts* (microseconds): epoch seconds, as it wants them."""
     return -(-lasts // 1_000_000) + LINGER_SECONDS
