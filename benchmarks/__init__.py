@@ -8,5 +8,6 @@
     python -m benchmarks.dynamodb_loop   stalls of an event loop that serves 64 sessions
 
 Each prints one table with the target beside the figure and asserts nothing: `--json` for machines, `--quick` for a
-first look. Those of DynamoDB bring a table in memory along (local_dynamodb.py) and call nobody else. Methods take turns, so that what else the machine does falls on all of them.
+first look. Those of DynamoDB bring a table in memory along (local_dynamodb.py). Methods take turns,
+so that what else the machine does falls on all of them.
 """
