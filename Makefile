@@ -80,6 +80,9 @@ bench: .venv/installed  ## the benchmarks, peers side by side
 	.venv/bin/python -m benchmarks.append
 	.venv/bin/python -m benchmarks.read
 	.venv/bin/python -m benchmarks.imports
+	.venv/bin/python -m benchmarks.dynamodb
+	.venv/bin/python -m benchmarks.dynamodb_cpu
+	.venv/bin/python -m benchmarks.dynamodb_loop
 
 format: .venv/installed  ## rewrite the code in the project's style
 	.venv/bin/ruff check --fix

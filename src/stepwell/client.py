@@ -41,6 +41,7 @@ from stepwell.io.ports import Clock, Ports, Tasks
 from stepwell.journal.decide import Caller
 from stepwell.journal.events import Why
 from stepwell.journal.record import WRITER_SIZE
+from stepwell.journal_backend import JournalBackend
 from stepwell.limits import Limits, check_limits, check_time
 from stepwell.models import (
     AuditRecord,
@@ -201,8 +202,6 @@ class AsyncClient:
         linger: float,
         clock: Clock | None,
     ) -> None:
-        from stepwell.journal_backend import JournalBackend
-
         if not _is_time(linger) or linger > LINGER_MAX_SECONDS:
             raise InvalidRequest(f"linger: seconds, 0 to {LINGER_MAX_SECONDS}")
         if tasks is None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+import stepwell
+from stepwell.testing.faults.history import Acknowledged, append, check_history
 from tests.faults.counting import CountingFiles, file_client
-from tests.faults.history import Acknowledged, append, check_history, records
+from tests.faults.history import records
 
 THREADS, APPENDS = 8, 40
 
@@ -54,5 +56,6 @@ def test_eight_threads_on_one_session_share_records_of_at_least_three_events_one
             thread.join()
         groups = len(records(tmp_path / "store", session_id)) - before
         assert (files.data_syncs, files.syncs) == (groups, 0)
-    check_history(tmp_path / "store", session_id, acknowledged)
+    with stepwell.Client(f"file:{tmp_path}/store") as client:
+        check_history(client, session_id, acknowledged)
     assert THREADS * APPENDS / groups >= 3

@@ -1,21 +1,18 @@
 """Calls of AWS services over aiobotocore, on asyncio.
 
-Making a client takes a tenth of a second of computing, above all reading service models: what can be imported and read
-beforehand is, in a thread, so that the event loop goes on meanwhile.
+Making a client takes a tenth of a second of computing, above all importing modules and reading service models: what can
+be done beforehand is, in a thread, so that the event loop goes on meanwhile.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from stepwell.errors import NotSupported
 from stepwell.io.aws import AwsTarget, configured, let_through, watch
+from stepwell.io.aws_models import MODELS
 from stepwell.io.ports import Tasks
+from stepwell.io.turns import take_turn
 
 
 class AioAws:
@@ -30,6 +27,7 @@ class AioAws:
     async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
         """See `Aws`."""
         client = self._client or await self._made()
+        await take_turn()  # putting a request together and signing it takes a millisecond
         try:
             answer: dict[str, Any] = await getattr(client, operation)(**arguments)
             if "Body" in answer:
@@ -55,6 +53,7 @@ class AioAws:
     async def _make(self) -> Any:
         target = self._target
         session, config = await self._tasks.run(_prepared, target)
+        await take_turn()
         made = session.create_client(
             target.service, region_name=target.region, endpoint_url=target.endpoint_url, config=config
         )
@@ -79,41 +78,5 @@ def _prepared(target: AwsTarget) -> tuple[Any, Any]:
             "aiobotocore is installed, but cannot be imported: pip install 'stepwell[aio]', or remove it"
         ) from error
     session: Any = AioSession()
-    loader = session.get_component("data_loader")
-    loader.file_loader = _PoliteReader()
-    for name in _DATA:
-        loader.load_data(name)
-    for kind in _OF_SERVICE:
-        loader.load_service_model(target.service, kind)
-    return session, configured(target, AioConfig)
-
-
-_DATA = ("endpoints", "partitions", "sdk-default-configuration")
-_OF_SERVICE = ("service-2", "endpoint-rule-set-1")
-"""What botocore reads when it makes a client. What is missing here is read then, and holds up the loop."""
-
-
-class _PoliteReader:
-    """Reads botocore's models as its own reader does, only that other threads have their turns meanwhile.
-
-    json reads a whole text without letting go of the interpreter, unless it calls a function on the way.
-    """
-
-    def exists(self, file_path: str) -> bool:
-        """Whether there is such a model; the path lacks its suffix."""
-        return any(Path(file_path + suffix).is_file() for suffix in _OPENED_BY)
-
-    def load_file(self, file_path: str) -> Any:
-        """The model, or None."""
-        for suffix, opened in _OPENED_BY.items():
-            if Path(file_path + suffix).is_file():
-                with opened(file_path + suffix, "rb") as file:
-                    return json.loads(file.read(), object_pairs_hook=_in_order)
-        return None
-
-
-_OPENED_BY: Mapping[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
-
-
-def _in_order(pairs: list[tuple[str, Any]]) -> OrderedDict[str, Any]:
-    return OrderedDict(pairs)
+    MODELS.give(session, target.service)
+    return session, configured(target, AioConfig, session.user_agent())

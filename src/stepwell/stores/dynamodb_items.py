@@ -13,7 +13,7 @@ tenant is called, no two share one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -91,6 +91,12 @@ def index_attributes(journal: JournalId) -> Item:
     return {"tenant": text(journal.tenant), "session": binary(journal.session)}
 
 
+def index_entry(item: Item) -> Item | None:
+    """What the index holds of an item, whose projection is keys alone; None for one that is not in it."""
+    names = ("pk", "sk", "tenant", "session")
+    return {name: item[name] for name in names} if "session" in item else None
+
+
 def expiry_seconds(lasts: int) -> int:
     """When DynamoDB may remove what is needed until *lasts* (microseconds): epoch seconds, as it wants them."""
     return -(-lasts // 1_000_000) + LINGER_SECONDS
@@ -125,3 +131,21 @@ def write_units(size: int) -> int:
 def read_units(size: int) -> int:
     """What a strongly consistent read of so many bytes costs, in read request units."""
     return max(1, -(-size // _READ_UNIT))
+
+
+def change_units(before: Item | None, after: Item | None) -> int:
+    """What it costs to put *after* in the place of *before*, or to try to: the larger counts, and the index's entry.
+
+    None is no item. (DynamoDB developer guide, "DynamoDB read and write operations" and "Using Global Secondary
+    Indexes: Provisioned throughput considerations".)
+    """
+    units = write_units(max(0 if item is None else item_size(item) for item in (before, after)))
+    entries = [None if item is None else index_entry(item) for item in (before, after)]
+    if entries[0] == entries[1]:
+        return units
+    return units + sum(write_units(item_size(entry)) for entry in entries if entry is not None)
+
+
+def query_units(items: Sequence[Item], *, consistent: bool) -> float:
+    """What a query costs that goes through *items*, filtered ones included: their sum is rounded up, not each."""
+    return read_units(sum(map(item_size, items))) * (1 if consistent else 0.5)
