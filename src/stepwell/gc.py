@@ -53,6 +53,8 @@ FORGETTING_SECONDS = 7 * 24 * 3600
 SESSIONS_AT_ONCE = 500
 FAILURES_MAX = 3
 """A run ends when so many sessions in a row could not be dealt with: the store itself may be out of order."""
+_IN_PARTS = (CorruptJournal, StaleStore, NotFound)
+"""What reading a purged session may end in where it is damaged, or where a store that forgets has some of it left."""
 _MICROSECONDS = 1_000_000
 
 
@@ -236,7 +238,7 @@ class Collector:
 
         try:
             key = await lane.ask(question)
-        except CorruptJournal:
+        except _IN_PARTS:
             return  # damage is no reason to keep what was deleted
         if key is not None:
             await self._listing.let_go(key, lane.journal.session)
@@ -293,7 +295,7 @@ class Collector:
                     await self._finish_redaction(lane, event.place, head)
                 if not self._dry:
                     await self._audit.note(lane.journal.session, event, place, time)
-        except CorruptJournal:
+        except _IN_PARTS:
             if not gone:
                 raise
         marks.told = latest

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
 
-from stepwell import view
+from stepwell import gc, view
 from stepwell.errors import CorruptJournal, OutcomeUnknown, Throttled, Unavailable
 from stepwell.journal.record import _FIELDS
 from stepwell.stores import chunks, dynamodb, dynamodb_calls, dynamodb_items
@@ -299,6 +299,7 @@ DYNAMODB: Mapping[str, Mutant] = {
     "nothing is kept": lambda: patch.object(DynamoDBStore, "keep", _nothing_kept),
     "a shorter time to live replaces a longer one": lambda: _edited("update_item", _stamped_anyway),
     "what is missing of an expired session is told as a loss": lambda: constant((view,), "visible", _no_refusal),
+    "gc leaves a purged session that is there in parts": lambda: constant((gc,), "_IN_PARTS", CorruptJournal),
     "a swap of a key tells what it expected": lambda: replaced(DynamoDBStore, "swap_key", _as_expected),
     "a blob that lacks a chunk is empty": lambda: replaced(Chunks, "get", _empty_if_missing),
     "an object that is gone is empty": lambda: replaced(S3Blobs, "get", _empty_if_missing),

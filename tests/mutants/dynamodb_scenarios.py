@@ -432,6 +432,33 @@ def a_session_is_never_there_in_parts() -> None:
             other.put_invocation_step(session, session, "late")
 
 
+def what_is_left_of_an_expired_session_is_collected() -> None:
+    """It was purged for its key, some of it was to be kept for longer, and the rest is gone."""
+    service = Service()
+    limits = Limits(retention=_hours(10))
+    client = Client.from_store(service.store, tenant="acme", clock=service.clock, limits=limits)
+    session = client.create_session(key="k").session_id
+    client.put_invocation_step(session, session, "one", create_invocation=True)
+    (slots,) = [items for items in service.table.items.values() if "~" in items]
+    _once_before(service, "update_item", _die)
+    with suppress(Killed):
+        client.extend_retention(session, until=service.clock.now() + _hours(200), reason="asked for")
+    slots["~"] = {**slots["~"], "ttl": slots["0000000002"]["ttl"]}
+    service.clock.advance(_hours(11))
+    other = _client(service)
+    other.create_session(key="k")
+    service.clock.advance(_hours(30))
+    del slots["0000000001"]
+    for _ in range(3):
+        other.gc()
+        service.clock.advance(_hours(25))
+    assert not slots
+
+
+def _die() -> None:
+    raise Killed
+
+
 SCENARIOS: tuple[Callable[[], None], ...] = (
     what_gave_no_answer_is_unknown,
     a_slot_is_written_once,
@@ -453,4 +480,5 @@ SCENARIOS: tuple[Callable[[], None], ...] = (
     what_is_kept_stays,
     a_shorter_time_that_comes_late_changes_nothing,
     a_session_is_never_there_in_parts,
+    what_is_left_of_an_expired_session_is_collected,
 )
