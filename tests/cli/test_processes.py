@@ -148,8 +148,10 @@ def test_a_tail_that_has_shown_nothing_goes_on_with_the_first_step(bench: Bench)
     with bench.open() as client:
         session = client.create_session(key="INC-7").session_id
     options = ["--last", "0", "--timeout", "90", "--json", "--content", "--url", bench.url, "--tenant", "default"]
+    began = time.monotonic()
+    bench.run("ls")
     process = bench.start("tail", "--key", "INC-7", *options)
-    time.sleep(1.5)
+    time.sleep(1 + 2 * (time.monotonic() - began))  # it gives no sign of life: twice what a whole command takes now
     _, told = interrupted(process, 0)
     where = f"--timeout 90 --content --json --url {bench.url} --tenant default"
     assert json.loads(told)["error"]["message"].endswith(f"go on with: stepwell tail {session} --all {where}")
