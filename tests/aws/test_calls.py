@@ -264,6 +264,30 @@ def test_a_clients_own_retries_are_for_others_calls_alone(calls: Calls) -> None:
     client.close()
 
 
+def test_a_clients_own_retries_are_not_ours_for_objects_either(calls: Calls) -> None:
+    session: Any = boto3.Session("CLIENTS", "secret", region_name=REGION)
+    config = Config(retries={"mode": "legacy", "max_attempts": 1}, s3={"addressing_style": "path"})
+    client = session.client("s3", endpoint_url=calls.wire.url, config=config)
+    calls.wire.replies = [Reply(503, b"<Error><Code>SlowDown</Code></Error>")]
+    assert isinstance(calls.refused(get_object, writes=False, service="s3", given=Given(clients=(client,))), Throttled)
+    assert len(calls.wire.requests) == 1
+    with pytest.raises(client.exceptions.ClientError):
+        client.get_object(Bucket="bucket", Key="key")
+    assert len(calls.wire.requests) == 3
+    client.close()
+
+
+def test_a_client_still_follows_a_bucket_to_its_region(calls: Calls) -> None:
+    session: Any = boto3.Session("CLIENTS", "secret", region_name=REGION)
+    client = session.client("s3", endpoint_url=calls.wire.url, config=Config(s3={"addressing_style": "path"}))
+    elsewhere = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-north-1</Region></Error>"
+    calls.wire.replies = [Reply(400, elsewhere), Reply(body=b"found")]
+    target = calls.target(service="s3", given=Given(clients=(client,)))
+    assert calls.using(target, get_object)["Body"] == b"found"
+    assert ["/eu-north-1/s3/" in request.headers["Authorization"] for request in calls.wire.requests] == [False, True]
+    client.close()
+
+
 def test_a_client_is_told_of_cut_replies_too(calls: Calls) -> None:
     session: Any = boto3.Session("CLIENTS", "secret", region_name=REGION)
     client = session.client("dynamodb", endpoint_url=calls.wire.url)
@@ -345,6 +369,21 @@ def test_a_list_that_is_cut_is_no_answer(calls: Calls) -> None:
     error = calls.refused(list_objects, writes=False, service="s3")
     assert isinstance(error, Unavailable)
     assert error.retryable
+
+
+@pytest.mark.parametrize("operation", ["get_object", "list_objects_v2", "copy_object", "put_object"])
+def test_a_reply_about_objects_that_is_cut_in_its_headers_is_no_answer(calls: Calls, operation: str) -> None:
+    arguments: dict[str, dict[str, Any]] = {
+        "get_object": {"Key": "key"},
+        "copy_object": {"Key": "key", "CopySource": {"Bucket": "bucket", "Key": "other"}},
+        "put_object": {"Key": "key", "Body": b"data"},
+    }
+
+    async def call(aws: Aws) -> dict[str, Any]:
+        return await aws.call(operation, Bucket="bucket", **arguments.get(operation, {}))
+
+    calls.wire.replies = [Reply(cut=40)]
+    assert isinstance(calls.refused(call, writes=True, service="s3"), OutcomeUnknown)
 
 
 def test_a_body_that_is_cut_is_no_answer(calls: Calls) -> None:

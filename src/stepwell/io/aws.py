@@ -200,7 +200,7 @@ def _make(target: AwsTarget) -> Any:
     client = target.given.client(target.service)
     if client is None:
         client = _made(target)
-    elif target.service == "dynamodb":  # a given client for S3 also follows a bucket to its region by a retry
+    else:
         client.meta.events.register_first(f"needs-retry.{target.service}", _no_retry, unique_id=f"{_UNIQUE}-once")
     watch(client)
     return client
@@ -251,11 +251,12 @@ def _user_agent_extra(config: Any) -> str:
 
 def watch(client: Any) -> None:
     """Let a client's calls fail when their reply was cut or damaged on its way."""
-    if _service(client) == "dynamodb":
-        client.meta.events.register("response-received.dynamodb", _check_reply, unique_id=f"{_UNIQUE}-reply")
+    service = _service(client)
+    check = {"dynamodb": _check_sum, "s3": _check_length}[str(service)]
+    client.meta.events.register(f"response-received.{service}", check, unique_id=f"{_UNIQUE}-reply")
 
 
-def _check_reply(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
+def _check_sum(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
     """Compare a reply with its checksum.
 
     botocore notes a mismatch only to try again. And a reply that is cut within its headers looks to it like an empty
@@ -269,6 +270,22 @@ def _check_reply(response_dict: Mapping[str, Any] | None = None, **_: Any) -> No
     from botocore.exceptions import ChecksumError
 
     raise ChecksumError(checksum_type="x-amz-crc32", expected_checksum=str(told), actual_checksum=actual)
+
+
+def _check_length(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
+    """Let a reply of success say how long it is.
+
+    botocore compares the two where it says so. One that is cut within its headers may say nothing: an empty object, an
+    empty list, a copy that nobody knows to be made.
+    """
+    if response_dict is None or response_dict["status_code"] != _OK:
+        return
+    if not any(name in response_dict["headers"] for name in ("content-length", "transfer-encoding")):
+        from botocore.exceptions import HTTPClientError
+
+        if hasattr(response_dict["body"], "close"):  # nobody will read it
+            response_dict["body"].close()
+        raise HTTPClientError(error="the reply was cut within its headers")
 
 
 _OK = 200
@@ -285,5 +302,17 @@ def _once() -> Generator[None]:
         _ours.reset(token)
 
 
-def _no_retry(**_: Any) -> bool | None:
-    return False if _ours.get() else None
+def _no_retry(response: tuple[Any, Mapping[str, Any]] | None = None, **_: Any) -> bool | None:
+    """End botocore's asking whether to repeat a call of ours, unless that is how S3 leads to a bucket's own region."""
+    return False if _ours.get() and not _leads_elsewhere(response) else None
+
+
+def _leads_elsewhere(response: tuple[Any, Mapping[str, Any]] | None) -> bool:
+    if response is None:
+        return False
+    http, parsed = response
+    return http.status_code in _REDIRECTS or parsed.get("Error", {}).get("Code") in _OTHER_REGION
+
+
+_REDIRECTS = frozenset({301, 302, 307})
+_OTHER_REGION = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"})
