@@ -26,6 +26,14 @@ def service(request: pytest.FixtureRequest, credentials: None) -> Iterator[Servi
         assert outside_policy(made) == set()
 
 
+@pytest.fixture
+def alone(credentials: None) -> Iterator[Service]:
+    """Where the adapter makes no difference."""
+    with services("boto3") as made:
+        yield made
+        assert outside_policy(made) == set()
+
+
 def outside_policy(service: Service) -> set[str]:
     """What the stores of a test did that `stepwell iam-policy` would not allow."""
     options = DynamoDBOptions(TABLE, REGION, blobs=S3Place(BUCKET, PREFIX), create=service.creates)

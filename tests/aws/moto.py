@@ -1,52 +1,79 @@
-"""DynamoDB and S3 in this process (moto), under each of the three adapters, with the time that a test chooses."""
+"""DynamoDB and S3 in this process (moto), under each of the three adapters, with the time that a test chooses.
+
+Service   what one test talks to: it notes calls, and lets faults happen (faults.py)
+services  one, empty
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from inspect import iscoroutinefunction
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
-from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-from stepwell.blocking import run_sync
+from stepwell.client import AsyncClient
 from stepwell.io.aio import AsyncioTasks
 from stepwell.io.aio_aws import AioAws
 from stepwell.io.aws import Aws, AwsTarget, Boto3Aws, Given
 from stepwell.io.blocking import BlockingTasks
+from stepwell.io.files import Files
 from stepwell.io.ports import Clock, Ports, Tasks
-from stepwell.stores.base import JournalStore
+from stepwell.limits import Limits
+from stepwell.stores.chunks import CHUNK_BYTES
 from stepwell.stores.dynamodb import DynamoDBStore
 from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
 from stepwell.stores.dynamodb_table import DEFINITION
-from stepwell.testing import Colour
+from stepwell.sync import Client
+from stepwell.testing import Colour, FakeClock, Lifted
+from tests.aws import quick_moto
+from tests.aws.faults import Fault, Sent
 
 Adapter: TypeAlias = Literal["boto3", "threads", "aiobotocore"]
 ADAPTERS: tuple[Adapter, ...] = ("boto3", "threads", "aiobotocore")
 COLOUR: dict[Adapter, Colour] = {"boto3": "sync", "threads": "async", "aiobotocore": "async"}
 TABLE, BUCKET, PREFIX, REGION = "sessions", "payloads", "some/where", "eu-central-1"
-_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_one_at_a_time = threading.Lock()
+_CONFIG = Config(user_agent="tests")
+"""botocore puts its own together again for each request, which takes a tenth of the time."""
+_one_at_a_time = threading.RLock()
 _clients: dict[str, Any] = {}
+_aio_clients: dict[str, Any] = {}
+_current: list[Service] = []
+quick_moto.quicken()
 
 
 def _answer(event_name: str, request: Any, **_: Any) -> Any:
     """moto's answer. It looks and writes in two steps, so that it must be asked by one thread at a time."""
     with _one_at_a_time:
-        return botocore_stubber(event_name, request)
+        fault = _current[-1].fault if _current else None
+        if fault is None:
+            return _asked(event_name, request)
+        service, operation = event_name.split(".")[1:]
+        sent = Sent(service, operation, request.url, request.headers, request.body)
+        return fault(sent, lambda: _asked(event_name, request))
+
+
+def _asked(event_name: str, request: Any) -> Any:
+    told: Any = botocore_stubber(event_name, request)
+    told.headers.setdefault("content-length", str(len(told.raw.getvalue())))  # as a server would
+    return told
 
 
 def client(service: str) -> Any:
     """A boto3 client of this process's services, made once."""
     if service not in _clients:
-        made = boto3.Session().client(service, region_name=REGION)  # type: ignore[call-overload]
+        session: Any = boto3.Session()  # its types know each service by name
+        made = session.client(service, region_name=REGION, config=_CONFIG)
         made.meta.events.unregister("before-send", botocore_stubber)
         made.meta.events.register_first("before-send", _answer)
         _clients[service] = made
@@ -54,15 +81,20 @@ def client(service: str) -> Any:
 
 
 class Service:
-    """The services of one test. *calls* are those that stores made, with their arguments; *creates*: with `create`."""
+    """The services of one test. *calls* are those that stores made, with their arguments; *creates*: with `create`.
+
+    *fault* may befall each request.
+    """
 
     def __init__(self, adapter: Adapter) -> None:
-        self.adapter = adapter
+        self.adapter: Adapter = adapter
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.creates = False
-        self._made: dict[str, Aws] = {}
+        self.fault: Fault | None = None
 
-    def open_store(self, ports: Ports, *, blobs: bool = False, **options: Any) -> DynamoDBStore:
+    def open_store(
+        self, ports: Ports, *, blobs: bool = False, chunk_bytes: int = CHUNK_BYTES, **options: Any
+    ) -> DynamoDBStore:
         """A store on the table; with *blobs*, on the bucket too."""
         place = S3Place(BUCKET, PREFIX) if blobs else None
         chosen = DynamoDBOptions(table=TABLE, region=REGION, blobs=place, **options)
@@ -71,26 +103,55 @@ class Service:
         def open_aws(target: AwsTarget, tasks: Tasks) -> Aws:
             return Told(self._open(target, tasks), self, ports.clock)
 
-        return DynamoDBStore(ports, chosen, open_aws=open_aws)
+        return DynamoDBStore(ports, chosen, open_aws=open_aws, chunk_bytes=chunk_bytes)
 
     def _open(self, target: AwsTarget, tasks: Tasks) -> Aws:
         if self.adapter == "aiobotocore":
             assert isinstance(tasks, AsyncioTasks)
-            return self._made.setdefault(target.service, _MotoAioAws(target, tasks))
+            return _MotoAioAws(replace(target, given=Given(config=_CONFIG)), tasks)
         given = Given(clients=(client(target.service),))
         return Boto3Aws(AwsTarget(target.service, target.region, target.endpoint_url, given), tasks)
 
-    async def aclose(self) -> None:
-        """Let go of connections."""
-        for made in self._made.values():
-            if isinstance(made, _MotoAioAws):
-                await made.really_close()
-        self._made.clear()
+    def open_client(
+        self, clock: FakeClock, *, tenant: str = "acme", limits: Limits | None = None, **options: Any
+    ) -> AsyncClient:
+        """A client of the adapter's colour, with a connection of its own; its pauses take no time but the clock's."""
+        tasks = SleeplessThreads(clock) if COLOUR[self.adapter] == "sync" else SleeplessLoop(clock)
+        made = AsyncClient.from_store(
+            lambda ports: self.open_store(ports, **options), tenant=tenant, limits=limits, clock=clock, tasks=tasks
+        )
+        return cast(AsyncClient, Lifted(Client.over(made))) if COLOUR[self.adapter] == "sync" else made
 
-    def items(self, **scan: Any) -> list[dict[str, Any]]:
+    def called(self, *operations: str) -> list[dict[str, Any]]:
+        """The arguments of the calls of these operations."""
+        return [arguments for operation, arguments in self.calls if operation in operations]
+
+    def items(self) -> list[dict[str, Any]]:
         """All that is in the table."""
-        found: list[dict[str, Any]] = client("dynamodb").scan(TableName=TABLE, **scan)["Items"]
-        return found
+        pages = client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
+        return [item for page in pages for item in page["Items"]]
+
+
+class SleeplessThreads(BlockingTasks):
+    """Who sleeps lets the test's clock go on instead."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    async def sleep(self, seconds: float) -> None:
+        self._clock.advance(timedelta(seconds=seconds))
+
+
+class SleeplessLoop(AsyncioTasks):
+    """The same on asyncio."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def sleep(self, seconds: float) -> None:
+        self._clock.advance(timedelta(seconds=seconds))
+        await super().sleep(0)
 
 
 class Told:
@@ -123,19 +184,22 @@ class Told:
 
 
 class _MotoAioAws(AioAws):
-    """aiobotocore awaits what moto has at hand."""
+    """aiobotocore awaits what moto has at hand. It never connects, so that one client will do for every event loop."""
+
+    def __init__(self, target: AwsTarget, tasks: AsyncioTasks) -> None:
+        super().__init__(target, tasks)
+        self._service = target.service
 
     async def _make(self) -> Any:
-        made = await super()._make()
-        made.meta.events.unregister("before-send", botocore_stubber)
-        made.meta.events.register_first("before-send", _aio_answer)
-        return made
+        if self._service not in _aio_clients:
+            made = await super()._make()
+            made.meta.events.unregister("before-send", botocore_stubber)
+            made.meta.events.register_first("before-send", _aio_answer)
+            _aio_clients[self._service] = made
+        return _aio_clients[self._service]
 
     async def aclose(self) -> None:
         """Others use it too."""
-
-    async def really_close(self) -> None:
-        await super().aclose()
 
 
 async def _aio_answer(event_name: str, request: Any, **_: Any) -> Any:
@@ -170,23 +234,17 @@ class _AioRaw:
 @contextmanager
 def services(adapter: Adapter) -> Generator[Service]:
     """An empty table and an empty bucket."""
-    with mock_aws():
+    with quick_moto.account():
         client("dynamodb").create_table(TableName=TABLE, **DEFINITION)
         client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        yield Service(adapter)
+        _current.append(Service(adapter))
+        try:
+            yield _current[-1]
+        finally:
+            _current.pop()
 
 
 def ports(adapter: Adapter, clock: Clock) -> Ports:
     """Ports of the adapter's colour."""
-    import os
-
-    from stepwell.io.files import Files
-
     tasks = BlockingTasks() if COLOUR[adapter] == "sync" else AsyncioTasks()
     return Ports(clock, tasks, Files(), os.urandom)
-
-
-def checked(store: JournalStore) -> JournalStore:
-    """A store that was asked once: its table is known to be there."""
-    run_sync(store.ping())
-    return store

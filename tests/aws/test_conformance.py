@@ -16,17 +16,9 @@ ABILITIES = Abilities(forgets=True)
 @pytest.mark.parametrize("blobs", [False, True], ids=["items", "objects"])
 @pytest.mark.parametrize("case", store_cases())
 def test_store(case: StoreCase, service: Service, blobs: bool) -> None:
-    async def run() -> None:
-        await check_store(case, partial(service.open_store, blobs=blobs), COLOUR[service.adapter])
-        await service.aclose()
-
-    asyncio.run(run())
+    asyncio.run(check_store(case, partial(service.open_store, blobs=blobs), COLOUR[service.adapter]))
 
 
 @pytest.mark.parametrize("case", client_cases())
 def test_client(case: ClientCase, service: Service) -> None:
-    async def run() -> None:
-        await check_client(case, partial(service.open_store, blobs=True), COLOUR[service.adapter], ABILITIES)
-        await service.aclose()
-
-    asyncio.run(run())
+    asyncio.run(check_client(case, partial(service.open_store, blobs=True), COLOUR[service.adapter], ABILITIES))

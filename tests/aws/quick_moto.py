@@ -1,0 +1,102 @@
+"""moto as it is, but for the spots that take most of its time: what answers there instead answers the same.
+
+`account` is `mock_aws` without its interception of other HTTP libraries, which takes longer than most tests.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache, wraps
+from typing import Any
+
+from moto import backend_index
+from moto.core import responses
+from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.model_instances import reset_model_data
+from moto.core.models import botocore_stubber
+from moto.core.serialize import SERVICE_SPECIFIC_SERIALIZERS, JSONSerializer
+from moto.dynamodb.models.table import Table
+
+SERVICES = frozenset({"dynamodb", "s3"})
+"""moto tries the addresses of every service that it knows, for each request: these are the ones that are asked here."""
+
+
+@contextmanager
+def account() -> Generator[None]:
+    """An empty account; clients reach it by `botocore_stubber`."""
+    botocore_stubber.enabled = True
+    try:
+        yield
+    finally:
+        botocore_stubber.enabled = False
+        BackendDict.reset()
+        reset_model_data()
+
+
+class _Serializer(JSONSerializer):
+    """A dict with the names of a shape's members is taken as it is: moto looks for each member that the shape has,
+    under any name that it might go by."""
+
+    def _serialize_type_structure(self, serialized: Any, value: Any, shape: Any, key: str) -> None:
+        if type(value) is not dict or not value.keys() <= shape.members.keys():
+            super()._serialize_type_structure(serialized, value, shape, key)
+            return
+        members: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        wrapper: dict[str, Any] = {} if key else serialized
+        for name, held in members.items():
+            if held is not None:
+                self._serialize(wrapper, held, shape.members[name], name)
+        if key:
+            self._default_serialize(serialized, wrapper, shape, key)
+
+
+def _narrowed(query: Any) -> Any:
+    """A query sees only what it could answer with: moto sorts all that is in the table first, and drops the rest."""
+
+    @wraps(query)
+    def narrowed(self: Any, hash_key: Any, *args: Any, **kwargs: Any) -> Any:
+        index = inspect.signature(query).bind(self, hash_key, *args, **kwargs).arguments.get("index_name")
+        every = self.items
+        self.items = {hash_key: every.get(hash_key, {})} if index is None else _indexed(self, every, index)
+        try:
+            return query(self, hash_key, *args, **kwargs)
+        finally:
+            self.items = every
+
+    return narrowed
+
+
+def _indexed(table: Any, every: Any, index: str) -> Any:
+    names = {key["AttributeName"] for key in table.get_index(index).schema}
+    return {
+        partition: {sort: item for sort, item in items.items() if names <= item.attrs.keys()}
+        for partition, items in every.items()
+    }
+
+
+def _found_once(urls: Any) -> property:
+    """What a service's addresses are: moto puts them together for each request."""
+    known: dict[type, Any] = {}
+
+    def found(self: Any) -> Any:
+        if type(self) not in known:
+            known[type(self)] = urls(self)
+        return known[type(self)]
+
+    return property(found)
+
+
+def quicken() -> None:
+    """Do so once. Whoever asks moto afterwards does it from one thread at a time."""
+    backend_index.backend_url_patterns[:] = [
+        (service, pattern) for service, pattern in backend_index.backend_url_patterns if service in SERVICES
+    ]
+    backend: Any = BaseBackend
+    backend.urls = _found_once(backend.urls.fget)
+    quicker: Any = responses
+    quicker.method_names_from_class = cache(quicker.method_names_from_class)
+    SERVICE_SPECIFIC_SERIALIZERS["dynamodb"] = {"json": _Serializer}
+    table: Any = Table
+    table.query = _narrowed(table.query)
