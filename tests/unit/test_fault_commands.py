@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from stepwell.errors import NotSupported
-from stepwell.testing import corruption, crash, model, nthfault, powerloss, simulate
+from stepwell.testing import corruption, crash, model, nthfault, powerloss, simulate, writers
 from stepwell.testing.command import ended
 
 COMMANDS: list[tuple[Callable[[list[str]], int], list[str]]] = [
@@ -69,6 +69,8 @@ def test_an_error_that_nobody_foresaw_is_a_failure_with_the_command_that_repeats
     [
         (crash.main, ["--kills", "-3"]),
         (crash.main, ["--url", "memory:"]),
+        (writers.main, ["--url", "memory:"]),
+        (writers.main, ["--writers", "0"]),
         (model.main, ["--url", "s3://bucket"]),
         (nthfault.main, ["--operation", "nothing"]),
         (nthfault.main, ["--fault", "seven:EIO"]),

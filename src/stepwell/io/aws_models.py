@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,15 +69,16 @@ class _PoliteReader:
         for suffix, opened in _OPENED_BY.items():
             if Path(file_path + suffix).is_file():
                 with opened(file_path + suffix, "rb") as file:
-                    return json.loads(file.read(), object_pairs_hook=_in_order)
+                    return json.loads(file.read(), object_pairs_hook=_mapping)
         return None
 
 
 _OPENED_BY: Mapping[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
 
 
-def _in_order(pairs: list[tuple[str, Any]]) -> OrderedDict[str, Any]:
-    return OrderedDict(pairs)
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # A plain one is in order too, and where it holds nothing but texts the garbage collector passes it over.
+    return dict(pairs)
 
 
 MODELS = Models()

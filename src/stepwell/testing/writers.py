@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field
 from typing import ParamSpec, TypeVar
 
 from stepwell import urls
-from stepwell.errors import OutcomeUnknown, StepwellError
+from stepwell.errors import CorruptJournal, OutcomeUnknown, StepwellError
 from stepwell.io.ports import Ports
 from stepwell.stores.base import JournalStore
 from stepwell.stores.forwarded import Forwarded
@@ -261,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 processes=given.processes,
                 own_clients=given.own_clients,
             )
-        except AssertionError as error:
+        except (AssertionError, CorruptJournal) as error:  # two writers of one slot break the chain
             print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
             return 1
     report({"writers": given.writers, **figures(told, time.monotonic() - began)}, as_json=given.json)
