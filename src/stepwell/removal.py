@@ -129,9 +129,10 @@ class Removal:
         record, entry = await self._step(lane, place)
         fresh = not _erased(entry)
         await self._store.erase(lane.journal, place.slot, areas_of(record, place.at))
-        # The blobs go last: whoever misses one looks at the salt again, and sees why.
+        # The blobs go last: whoever misses one looks at the salt again, and sees why. Their names stay taken: a request
+        # that puts one again may still be on its way. `gc` frees them a day later.
         for name in _names(entry):
-            await self._store.remove_blob(lane.journal, name)
+            await self._store.blank_blob(lane.journal, name)
         if fresh and not _erased((await self._step(lane, place))[1]):
             raise CorruptJournal(f"slot {place.slot} still holds what was to be erased", slot=place.slot)
         return fresh

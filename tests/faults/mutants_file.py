@@ -168,7 +168,7 @@ MUTANTS: dict[str, Mutant] = {
     "a trimmed log replaces the old one unsynced": _without(Journals, "_rewrite", "sync"),
     "a trimmed log's name is not synced": _without_folders(Journals, "remove_below"),
     "a session's removal is not synced": _is(Journals, "remove", _remove_undurably),
-    "a blob's removal is not synced": _without_folders(FileStore, "_remove_blob"),
+    "that a blob is blank is not synced": _without_folders(FileStore, "_blank_blob"),
     "a copied blob is not synced": _without(FileStore, "_copy_blob", "sync", "sync_data"),
     "a cloned blob is not synced": _without(Folder, "_clone", "sync"),
     "a cloned blob's name is not synced": _without_folders(Folder, "clone_file"),

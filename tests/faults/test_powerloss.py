@@ -17,7 +17,7 @@ from stepwell.testing.powerloss import main, power_losses
 from tests.faults.mutants_file import MUTANTS
 
 SEED, STATES = 1, 5000
-CALLS_LEAST = {"erase": 30, "remove": 30, "remove_below": 15, "remove_blob": 15, "copy_blob": 15}
+CALLS_LEAST = {"erase": 30, "remove": 30, "remove_below": 15, "blank_blob": 15, "copy_blob": 15}
 """How often the rare calls of the store were made; each is cut short at all of its system calls."""
 SECRETS_LEAST = 80
 MUTANT_STATES = 20_000

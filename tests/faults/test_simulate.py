@@ -51,6 +51,11 @@ def test_schedules_on_the_memory_store_end_as_they_were_told() -> None:
     assert (figures["schedules"], bad) == (500, [])
 
 
+def test_an_upload_that_arrives_behind_a_redaction_brings_nothing_back() -> None:
+    """The schedule of this seed sends one three times, and lets an early one arrive last."""
+    assert Schedule(1051777, "hot", "sliced").play().faults == ()
+
+
 def test_a_store_of_ones_own_is_taken_by_name() -> None:
     figures, bad = simulate(3, seed=1, mix="hot", store="stepwell.testing.simulated.stores:Sliced")
     assert (figures["schedules"], bad) == (3, [])

@@ -15,7 +15,7 @@ from unittest.mock import patch
 from stepwell import gc, view
 from stepwell.errors import CorruptJournal, OutcomeUnknown, Throttled, Unavailable
 from stepwell.journal.record import _FIELDS
-from stepwell.stores import chunks, dynamodb, dynamodb_calls, dynamodb_items
+from stepwell.stores import chunks, dynamodb, dynamodb_calls, dynamodb_items, s3_blobs
 from stepwell.stores.base import JournalId, SlotTaken
 from stepwell.stores.chunks import Chunks
 from stepwell.stores.dynamodb import DynamoDBStore
@@ -242,6 +242,30 @@ def _first_in_the_index(chunk: Callable[..., Item]) -> object:
     return made
 
 
+def _is_chunk(item: Item) -> bool:
+    return "chunks" in item and "data" in item
+
+
+def _over_what_is_there(call: Callable[..., Awaitable[Any]]) -> object:
+    async def called(self: S3Blobs, operation: str, *, writes: bool, **arguments: Any) -> Any:
+        arguments.pop("IfNoneMatch", None)
+        return await call(self, operation, writes=writes, **arguments)
+
+    return called
+
+
+async def _the_object_alone(self: S3Blobs, journal: JournalId, name: str) -> None:
+    await self._call("put_object", writes=True, Key=self._key(journal, name), Body=b"", Metadata=s3_blobs._BLANK)
+
+
+async def _the_first_chunk_alone(self: Chunks, journal: JournalId, name: str) -> None:
+    await self._table.write("put_item", Item=chunks._blank_chunk(journal, name, 0, 1))
+
+
+async def _not_blank(self: Chunks, journal: JournalId, name: str) -> bool:
+    return False
+
+
 def _page_of_a_bucket(pages: Callable[..., Any]) -> object:
     async def first(self: S3Blobs, **asked: Any) -> Any:
         async for page in pages(self, **asked):
@@ -303,6 +327,14 @@ DYNAMODB: Mapping[str, Mutant] = {
     "a swap of a key tells what it expected": lambda: replaced(DynamoDBStore, "swap_key", _as_expected),
     "a blob that lacks a chunk is empty": lambda: replaced(Chunks, "get", _empty_if_missing),
     "an object that is gone is empty": lambda: replaced(S3Blobs, "get", _empty_if_missing),
+    "a chunk is put over what is there": lambda: _conditions(_is_chunk, None),
+    "an object is put over what is there": lambda: replaced(S3Blobs, "_call", _over_what_is_there),
+    "the chunks of a blob are removed in place of being blanked": lambda: patch.object(Chunks, "blank", Chunks.remove),
+    "an object is removed in place of being blanked": lambda: patch.object(S3Blobs, "blank", S3Blobs.remove),
+    "only the first chunk is blanked": lambda: patch.object(Chunks, "blank", _the_first_chunk_alone),
+    "a put behind a blank blob leaves what it wrote": lambda: patch.object(Chunks, "_is_blank", _not_blank),
+    "a blob from before the bucket is not blanked": lambda: patch.object(S3Blobs, "blank", _the_object_alone),
+    "a blank object is taken for a blob": lambda: constant((s3_blobs,), "_is_blank", _never),
     "only the first chunk is in the index": lambda: replaced(chunks, "_chunk", _first_in_the_index),
     "the first page of a bucket is taken for all": lambda: replaced(S3Blobs, "_pages", _page_of_a_bucket),
     "an internal error is told as a failure": lambda: replaced(

@@ -277,6 +277,78 @@ def a_chunk_that_arrives_late_is_found() -> None:
     assert not _blob_items(service)
 
 
+def a_put_that_arrives_late_brings_nothing_back() -> None:
+    """Its blob was put again, and blanked, meanwhile, by one who found all of it, or lacked a chunk."""
+    for objects, missing in ((True, -1), *((False, at) for at in range(-1, 5))):
+        service = Service()
+        store = service.store(objects=objects)
+        late = _sent_by_a_put(service, store)
+        _blob_items(service).pop(f"{NAME}/{missing:04d}", None)
+        run(store.blank_blob(HERE, NAME))
+        for operation, arguments in late:
+            (service.s3 if objects else service.table).apply(operation, arguments, calm=True)
+        assert not _holds_bytes(service)
+        assert set(run(store.blobs(HERE))) == {NAME}
+
+
+def a_put_behind_a_blank_blob_leaves_nothing() -> None:
+    """Also where nothing told how many chunks it would have, and the service tells nothing of what it found."""
+    for objects in (True, False):
+        for tells in (True, False):
+            service = Service()
+            service.table.tells_winners = tells
+            store = service.store(objects=objects)
+            run(store.blank_blob(HERE, NAME))
+            run(store.put_blob(HERE, NAME, bytes(200)))
+            assert not _holds_bytes(service)
+
+
+def a_blob_from_before_the_bucket_is_blanked() -> None:
+    """Where it lies; nor can it be put there again."""
+    service = Service()
+    before, store = service.store(), service.store(objects=True)
+    run(before.put_blob(HERE, NAME, bytes(200)))
+    run(store.blank_blob(HERE, NAME))
+    run(before.put_blob(HERE, NAME, bytes(200)))
+    assert not _holds_bytes(service)
+    for each in (before, store):
+        with pytest.raises(CorruptJournal):
+            run(each.get_blob(HERE, NAME))
+
+
+def a_blank_blob_is_not_copied() -> None:
+    """Nor is anything left where it was to be; a copy that was made before is whole."""
+    there = journal("there")
+    for objects in (True, False):
+        service = Service()
+        store = service.store(objects=objects)
+        run(store.put_blob(HERE, NAME, bytes(200)))
+        run(store.copy_blob(HERE, NAME, there))
+        run(store.blank_blob(HERE, NAME))
+        assert run(store.get_blob(there, NAME)) == bytes(200)
+        run(store.remove_blob(there, NAME))
+        with pytest.raises(CorruptJournal):
+            run(store.copy_blob(HERE, NAME, there))
+        assert not run(store.blobs(there))
+
+
+def _sent_by_a_put(service: Service, store: DynamoDBStore) -> list[tuple[str, dict[str, Any]]]:
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    def note(operation: str, arguments: dict[str, Any]) -> None:
+        if operation in ("put_item", "put_object"):
+            sent.append((operation, arguments))
+
+    service.before = note
+    run(store.put_blob(HERE, NAME, bytes(200)))
+    service.before = lambda operation, arguments: None
+    return sent
+
+
+def _holds_bytes(service: Service) -> bool:
+    return any(item.get("data") for item in _blob_items(service).values()) or any(service.s3.objects.values())
+
+
 def a_blob_is_whole_or_gone() -> None:
     """A chunk of it is missing."""
     for missing in range(5):
@@ -471,6 +543,10 @@ SCENARIOS: tuple[Callable[[], None], ...] = (
     what_is_left_of_a_removal_is_found,
     a_removal_takes_all,
     a_chunk_that_arrives_late_is_found,
+    a_put_that_arrives_late_brings_nothing_back,
+    a_put_behind_a_blank_blob_leaves_nothing,
+    a_blob_from_before_the_bucket_is_blanked,
+    a_blank_blob_is_not_copied,
     a_blob_is_whole_or_gone,
     all_sessions_of_a_bucket_are_found,
     a_session_that_is_being_reclaimed_takes_no_append,

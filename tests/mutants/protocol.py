@@ -29,6 +29,7 @@ from stepwell.listing import Listing
 from stepwell.models import Resolution
 from stepwell.removal import Removal
 from stepwell.stores.base import JournalId
+from stepwell.stores.memory import MemoryStore
 from stepwell.testing.simulated.stores import _SlicedStore as SLICED
 from stepwell.view import View
 
@@ -211,6 +212,14 @@ def _no_blobs(entry: object) -> Sequence[str]:
     return ()
 
 
+def _put_anyway(put: Callable[..., Awaitable[None]]) -> object:
+    async def put_over(self: MemoryStore, journal: JournalId, name: str, data: bytes) -> None:
+        await self.remove_blob(journal, name)
+        await put(self, journal, name, data)
+
+    return put_over
+
+
 async def _nothing_erased(self: Removal, lane: Lane, *rest: object) -> bool:
     return False
 
@@ -295,6 +304,10 @@ PROTOCOL: Mapping[str, Mutant] = {
         (journal_backend, copying), "while_fresh", _any_time
     ),
     "a redaction leaves the blobs": lambda: patch.object(removal, "_names", _no_blobs),
+    "a redaction frees the names of its blobs": lambda: patch.object(
+        MemoryStore, "blank_blob", MemoryStore.remove_blob
+    ),
+    "a blob is put over what is there": lambda: replaced(MemoryStore, "put_blob", _put_anyway),
     "a redaction erases nothing": lambda: patch.object(Removal, "erase", _nothing_erased),
     "a trim loses invocations that still have steps": lambda: replaced(Index, "trim", _lost_invocations),
     "a purged session stays in the lists": lambda: patch.object(Listing, "hide", _unlisted),

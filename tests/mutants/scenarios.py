@@ -21,13 +21,16 @@ DAY, LONG = 86_400, 30 * 3600
 class SlottedStore(UnluckyStore):
     """An append needs its own slot to be free, and nothing else. *before* happens once, ahead of the next append.
 
-    *ahead* happens once, ahead of the next call about a listing or a key.
+    *ahead* happens once, ahead of the next call about a listing or a key. As many puts of blobs as are *unanswered* are
+    on their way until they are carried out from *late*.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.before: Callable[[], object] | None = None
         self.ahead: dict[str, Callable[[], object]] = {}
+        self.unanswered = 0
+        self.late: list[Callable[[], object]] = []
         self._wild: dict[tuple[JournalId, int], bytes] = {}
 
     async def append(self, journal: JournalId, slot: int, record: bytes) -> SlotTaken | None:
@@ -39,6 +42,12 @@ class SlottedStore(UnluckyStore):
             self._wild[journal, slot] = record
             return None
         return await super().append(journal, slot, record)
+
+    async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
+        if len(self.late) < self.unanswered:
+            self.late.append(lambda: run_sync(self.put_blob(journal, name, data)))
+            raise OutcomeUnknown("no answer")
+        await super().put_blob(journal, name, data)
 
     async def put_entry(self, listing: str, entry: ListingEntry) -> None:
         if happens := self.ahead.pop(listing, None):
@@ -199,7 +208,26 @@ def redacted_with_a_blob() -> str | None:
     step = client.put_invocation_step(session, invocation, Data(data=shake_128(b"large").digest(300_000)))
     client.redact(session, invocation, step.invocation_step_id, reason="asked for")
     (journal,) = store.all_journals()
-    return "a redacted payload is still there" if run_sync(store.blobs(journal)) else None
+    return "a redacted payload is still there" if any(store.raw_blobs(journal)) else None
+
+
+def uploaded_behind_its_redaction() -> str | None:
+    """A large payload is sent again, for no answer came, then redacted; only now what was sent first arrives."""
+    store, world = _world()
+    store.unanswered = 1
+    client = world.client()
+    session, invocation = _begun(client)
+    step = client.put_invocation_step(session, invocation, Data(data=shake_128(b"large").digest(300_000)))
+    client.redact(session, invocation, step.invocation_step_id, reason="asked for")
+    (late,) = store.late
+    late()
+    (journal,) = store.all_journals()
+    if any(store.raw_blobs(journal)):
+        return "a redacted payload is back"
+    for _ in range(2):
+        client.gc()
+        world.clock.pass_seconds(LONG)
+    return "what a redaction left is not reclaimed" if run_sync(store.blobs(journal)) else None
 
 
 def lost_on_its_way() -> str | None:
@@ -293,6 +321,7 @@ SCENARIOS = (
     frozen_before_its_key,
     interrupted_before_it_was_noted,
     redacted_with_a_blob,
+    uploaded_behind_its_redaction,
     lost_on_its_way,
     frozen_before_an_append,
     frozen_while_the_wall_clock_stood_still,

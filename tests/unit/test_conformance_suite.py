@@ -158,6 +158,41 @@ class MovesBlobs(MemoryStore):
         del self._blobs[source, name]
 
 
+class PutsOverBlanks(MemoryStore):
+    async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
+        await super().remove_blob(journal, name)
+        await super().put_blob(journal, name, data)
+
+
+class RemovesToBlank(MemoryStore):
+    async def blank_blob(self, journal: JournalId, name: str) -> None:
+        await super().remove_blob(journal, name)
+
+
+class BlanksForOneCall(MemoryStore):
+    async def blank_blob(self, journal: JournalId, name: str) -> None:
+        if (journal, name) in self._blank:
+            await super().remove_blob(journal, name)
+            await super().put_blob(journal, name, b"kept")
+        else:
+            await super().blank_blob(journal, name)
+
+
+class CopiesBlanks(MemoryStore):
+    async def copy_blob(self, source: JournalId, name: str, target: JournalId) -> None:
+        await super().put_blob(target, name, self._blobs[source, name])
+
+
+class HidesBlanks(MemoryStore):
+    async def blobs(self, journal: JournalId) -> Sequence[str]:
+        return [name for name in await super().blobs(journal) if (journal, name) not in self._blank]
+
+
+class BlanksForEver(MemoryStore):
+    async def remove_blob(self, journal: JournalId, name: str) -> None:
+        self._blobs.pop((journal, name), None)
+
+
 class SwapsAnyway(MemoryStore):
     async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
         return await super().swap_key(tenant, key, session, expected=await self.get_key(tenant, key))
@@ -266,6 +301,12 @@ BROKEN_STORES: Sequence[tuple[type[MemoryStore], str]] = (
     (SharesBlobs, "blobs_are_kept_apart_by_journal"),
     (MovesBlobs, "a_copied_blob_is_in_both_journals"),
     (MovesBlobs, "a_blob_that_is_copied_again_stays"),
+    (PutsOverBlanks, "a_put_behind_a_blank_blob_brings_nothing_back"),
+    (RemovesToBlank, "a_put_behind_a_blank_blob_brings_nothing_back"),
+    (BlanksForOneCall, "a_blank_blob_that_is_blanked_again_stays_blank"),
+    (CopiesBlanks, "a_blank_blob_cannot_be_copied"),
+    (HidesBlanks, "a_blank_blob_is_listed_until_it_is_removed"),
+    (BlanksForEver, "a_blank_blob_is_listed_until_it_is_removed"),
     (SwapsAnyway, "a_swap_from_something_else_changes_nothing"),
     (SwapsAnyway, "one_of_many_claims_a_key"),
     (TellsTheNewKey, "a_swap_from_what_the_key_names_succeeds"),

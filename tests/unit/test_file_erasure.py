@@ -22,6 +22,7 @@ from stepwell.testing.stores.records import journal, noise, record
 HERE = journal("here")
 SECRET = noise(300, "secret")
 SECTOR = 512
+NAME = "ab" * 32
 
 
 class Killed(BaseException):
@@ -127,6 +128,32 @@ def test_what_is_erased_is_not_in_what_an_interrupted_call_left_behind(
     run_sync(opened(tmp_path).erase(HERE, 1, [(secret, len(SECRET))]))
     assert stored_in(tmp_path, SECRET) == []
     assert read_anew(tmp_path)[1][secret : secret + len(SECRET)] == ERASED * len(SECRET)
+
+
+def test_a_blob_that_is_blanked_is_in_nothing_that_a_failed_put_left_behind(tmp_path: Path) -> None:
+    dying = opened(tmp_path, KilledFiles(lambda called, about: (called, about) == ("rename", NAME)))
+    with pytest.raises(Killed):
+        run_sync(dying.put_blob(HERE, NAME, SECRET))
+    store = opened(tmp_path)
+    run_sync(store.put_blob(HERE, NAME, SECRET))
+    assert len(stored_in(tmp_path, SECRET)) == 2
+    run_sync(store.blank_blob(HERE, NAME))
+    assert stored_in(tmp_path, SECRET) == []
+    assert run_sync(store.blobs(HERE)) == [NAME]
+
+
+@pytest.mark.parametrize("call", ["rename", "unlink"])
+def test_a_blob_whose_blanking_was_interrupted_is_blanked_by_calling_it_again(tmp_path: Path, call: str) -> None:
+    run_sync(opened(tmp_path).put_blob(HERE, NAME, SECRET))
+    dying = opened(tmp_path, KilledFiles(lambda called, about: called == call))
+    with pytest.raises(Killed):
+        run_sync(dying.blank_blob(HERE, NAME))
+    store = opened(tmp_path)
+    assert run_sync(store.blobs(HERE)).count(NAME) == 1
+    run_sync(store.blank_blob(HERE, NAME))
+    assert stored_in(tmp_path, SECRET) == []
+    with pytest.raises(CorruptJournal):
+        run_sync(store.get_blob(HERE, NAME))
 
 
 def test_a_removal_that_is_gone_on_with_is_durable(tmp_path: Path) -> None:

@@ -333,7 +333,8 @@ def test_names_and_buckets_are_those_of_the_page() -> None:
     session, key = name_by_the_page(TENANT) + SESSION.hex(), name_by_the_page(TENANT, KEY)
     entry = name_by_the_page(TENANT, SESSION.hex())
     paths = {str(path) for path in names_by_the_page(Path()).values()}
-    buckets = {f"locks/{zlib.crc32(name.encode()) % 1024:03x}" for name in (session, key, entry)}
+    locked = session, key, entry, VECTORS["blob"]["name"]
+    buckets = {f"locks/{zlib.crc32(name.encode()) % 1024:03x}" for name in locked}
     assert set(VECTORS["paths"]) == paths | buckets | {"locks/notes"}
 
 

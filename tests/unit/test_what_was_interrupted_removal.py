@@ -55,8 +55,8 @@ def world(store: PlannedStore) -> World:
 def holds_secret(store: PlannedStore, session: str) -> bool:
     """Whether anything that is stored of a session holds what is to be erased."""
     journal = journal_of(session)
-    blobs = [run_sync(store.get_blob(journal, name)) for name in run_sync(store.blobs(journal))]
-    return any(SECRET in data for data in [*store.raw_records(store.all_journals().index(journal)), *blobs])
+    records = store.raw_records(store.all_journals().index(journal))
+    return any(SECRET in data for data in [*records, *store.raw_blobs(journal)])
 
 
 def operations(client: Client) -> list[str]:

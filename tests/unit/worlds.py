@@ -116,6 +116,10 @@ class UnluckyStore(MemoryStore):
         """The journals, in the order of their creation."""
         return list(self._journals)
 
+    def raw_blobs(self, journal: JournalId) -> list[bytes]:
+        """The blobs of a journal; blank ones are empty."""
+        return [data for (whose, _), data in self._blobs.items() if whose == journal]
+
     def raw_records(self, number: int = 0) -> list[bytes]:
         """The records of a journal as they are stored."""
         return self._journals[self.all_journals()[number]]

@@ -118,6 +118,8 @@ class JournalStore(Protocol):
     async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
         """Keep *data* under *name* (lowercase hexadecimal), durably; the same name is only ever given the same data.
 
+        A name that is taken, by a blob or by a blank, stays as it is, and that is a success.
+
         Raises:
             LimitExceeded: see `check_blob`.
         """
@@ -127,12 +129,16 @@ class JournalStore(Protocol):
         """A blob.
 
         Raises:
-            CorruptJournal: it is not there.
+            CorruptJournal: it is not there, or blank.
         """
         ...
 
     async def copy_blob(self, source: JournalId, name: str, target: JournalId) -> None:
-        """Copy a blob into another journal, without moving its bytes through here where the store can."""
+        """Copy a blob into another journal, without moving its bytes through here where the store can.
+
+        Raises:
+            CorruptJournal: it is not there, or blank.
+        """
         ...
 
     async def erase(self, journal: JournalId, slot: int, spans: Sequence[tuple[int, int]]) -> None:
@@ -157,7 +163,14 @@ class JournalStore(Protocol):
         ...
 
     async def blobs(self, journal: JournalId) -> Sequence[str]:
-        """The names of a journal's blobs, those of unfinished puts too where they can be told from nothing."""
+        """The names of a journal's blobs, also of blank ones, and of unfinished puts that can be told from nothing."""
+        ...
+
+    async def blank_blob(self, journal: JournalId, name: str) -> None:
+        """Keep the name of a blob and none of its bytes, durably: a put that arrives late finds it taken.
+
+        One that is not there, or is blank already, is blank then. `remove_blob` frees the name.
+        """
         ...
 
     async def remove_blob(self, journal: JournalId, name: str) -> None:

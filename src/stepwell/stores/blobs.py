@@ -31,6 +31,10 @@ class Blobs(Protocol):
         """See `JournalStore.blobs`."""
         ...
 
+    async def blank(self, journal: JournalId, name: str) -> None:
+        """See `JournalStore.blank_blob`."""
+        ...
+
     async def remove(self, journal: JournalId, name: str) -> None:
         """See `JournalStore.remove_blob`."""
         ...

@@ -1,7 +1,8 @@
 """Blobs as items: cut into chunks, each of which says how many there are.
 
 Every chunk is in the index: whichever of them a crash leaves behind, or a put that arrives late brings back, is found.
-A blob that lacks a chunk was never named by a record: it is put as a whole before the record is.
+A blob that lacks a chunk was never named by a record: it is put as a whole before the record is. A blank one consists
+of chunks without bytes. No put replaces a chunk, so that one which arrives late changes nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from stepwell.stores.dynamodb_items import INDEX, Item, binary, blobs_partition,
 CHUNK_BYTES = 384 * 1024
 BLOB_MAX_BYTES = 4 * 1024 * 1024
 CHUNKS_AT_ONCE = 4
+_ABSENT = "attribute_not_exists(pk)"
 _LAST_CHUNK = "~"  # sorts behind every number
 
 
@@ -37,15 +39,30 @@ class Chunks:
             )
 
     async def put(self, journal: JournalId, name: str, data: bytes) -> None:
-        """Each chunk is an item; putting it again changes nothing."""
+        """Each chunk is an item; one that is there already stays as it is."""
         self.check(len(data))
         cuts = range(0, len(data), self._chunk_bytes)
         parts = [data[at : at + self._chunk_bytes] for at in cuts] or [b""]
         items = [_chunk(journal, name, at, len(parts), part) for at, part in enumerate(parts)]
-        await self._tasks.gather([self._put(item) for item in items], width=CHUNKS_AT_ONCE)
+        put = await self._tasks.gather([self._put(item) for item in items], width=CHUNKS_AT_ONCE)
+        if not all(put) and await self._is_blank(journal, name):
+            await self.blank(journal, name)  # whoever blanked it found no chunk, and could not tell how many there are
 
-    async def _put(self, item: Item) -> None:
-        await self._table.write("put_item", Item=item)
+    async def _put(self, item: Item) -> bool:
+        return await self._table.write_if("put_item", _ABSENT, Item=item) is None
+
+    async def _is_blank(self, journal: JournalId, name: str) -> bool:
+        without_bytes = {
+            "ConsistentRead": True,
+            "FilterExpression": "attribute_not_exists(#data)",
+            "ProjectionExpression": "pk, sk",
+            "ExpressionAttributeNames": {"#data": "data"},
+        }
+        query = self._chunks(journal, name, without_bytes)
+        while query.more:
+            if await query.page():
+                return True
+        return False
 
     async def get(self, journal: JournalId, name: str) -> bytes:
         """One request for each MB."""
@@ -54,7 +71,7 @@ class Chunks:
         count = 1
         while query.more:
             for item in await query.page():
-                if item["sk"]["S"] != _sort(name, len(parts)):
+                if item["sk"]["S"] != _sort(name, len(parts)) or "data" not in item:
                     break
                 parts.append(item["data"]["B"])
                 count = int(item["chunks"]["N"])
@@ -82,6 +99,16 @@ class Chunks:
         while query.more:
             names += [item["sk"]["S"].partition("/")[0] for item in await query.page() if item["pk"]["S"] == partition]
         return list(dict.fromkeys(names))
+
+    async def blank(self, journal: JournalId, name: str) -> None:
+        """Every chunk is replaced by one without bytes, also those that are missing; the first takes the name."""
+        query = self._chunks(journal, name, {"ConsistentRead": True, "ProjectionExpression": "pk, sk, chunks"})
+        count = 1
+        while query.more:
+            count = max([count, *(int(item["chunks"]["N"]) for item in await query.page())])
+        items = [_blank_chunk(journal, name, at, count) for at in range(count)]
+        calls = [self._table.write("put_item", Item=item) for item in items]
+        await self._tasks.gather(calls, width=CHUNKS_AT_ONCE)
 
     async def remove(self, journal: JournalId, name: str) -> None:
         """Whichever of its chunks are there."""
@@ -113,10 +140,13 @@ def _sort(name: str, at: int) -> str:
 
 
 def _chunk(journal: JournalId, name: str, at: int, count: int, data: bytes) -> Item:
+    return {**_blank_chunk(journal, name, at, count), "data": binary(data)}
+
+
+def _blank_chunk(journal: JournalId, name: str, at: int, count: int) -> Item:
     return {
         "pk": text(blobs_partition(journal)),
         "sk": text(_sort(name, at)),
-        "data": binary(data),
         "chunks": number(count),
         **index_attributes(journal),
     }

@@ -316,6 +316,10 @@ class DynamoDBStore:
         """See `JournalStore`."""
         return await self._blobs.names(journal)
 
+    async def blank_blob(self, journal: JournalId, name: str) -> None:
+        """See `JournalStore`."""
+        await self._blobs.blank(journal, name)
+
     async def remove_blob(self, journal: JournalId, name: str) -> None:
         """See `JournalStore`."""
         await self._blobs.remove(journal, name)

@@ -1,7 +1,7 @@
 """A local folder as a store: one append-only log per session, durable when an append returns.
 
     locks/BUCKET                    flock; locks/notes, whose write is under way (folder.py)
-    sessions/TENANT/SESSION/…       journal.log (journals.py, log.py); blobs/HEX beside it
+    sessions/TENANT/SESSION/…       journal.log (journals.py, log.py); blobs/HEX, or HEX.blank, beside it
     keys/TENANT/NAME                key -> session
     entries/TENANT/SESSION          what lists show; the names, UUIDv7, sort by creation
 
@@ -33,6 +33,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 NAMES_REMEMBERED_MAX = 4096
+BLANK = ".blank"
+"""Behind the name of a blob: an empty file that keeps the name taken."""
 
 
 class FileStore:
@@ -104,6 +106,10 @@ class FileStore:
         """See `JournalStore`."""
         return await self._run(self._list_blobs, _journal_name(journal))
 
+    async def blank_blob(self, journal: JournalId, name: str) -> None:
+        """See `JournalStore`."""
+        await self._run(self._blank_blob, _journal_name(journal), name)
+
     async def remove_blob(self, journal: JournalId, name: str) -> None:
         """See `JournalStore`."""
         await self._run(self._remove_blob, _journal_name(journal), name)
@@ -160,9 +166,10 @@ class FileStore:
     # Blobs
 
     def _put_blob(self, name: str, blob: str, data: bytes) -> None:
-        with self._blobs(name, make=True) as folder:
-            assert folder is not None
-            self._folder.write_file(blob, folder, data)
+        with self._free(name, blob) as folder:
+            if folder is not None:
+                # What lies there is the same, but may not be durable: it is written anew.
+                self._folder.write_file(blob, folder, data)
 
     def _get_blob(self, name: str, blob: str) -> bytes:
         with self._blobs(name, make=False) as folder:
@@ -173,25 +180,40 @@ class FileStore:
 
     def _list_blobs(self, name: str) -> list[str]:
         with self._blobs(name, make=False) as folder:
-            return [] if folder is None else self._files.names(folder)
+            names = [] if folder is None else self._files.names(folder)
+            return list({name.removesuffix(BLANK) for name in names})
+
+    def _blank_blob(self, name: str, blob: str) -> None:
+        with Lock(self._folder, blob, exclusive=True), self._blobs(name, make=True) as folder:
+            assert folder is not None
+            self._folder.write_file(blob + BLANK, folder, b"")  # first: from here on no put writes
+            names = self._files.names(folder)  # also what a put that failed may have left
+            self._unlink(folder, *(each for each in names if each.partition(".")[0] == blob and each != blob + BLANK))
 
     def _remove_blob(self, name: str, blob: str) -> None:
         with self._blobs(name, make=False) as folder:
             if folder is not None:
-                self._unlink(blob, folder)
+                self._unlink(folder, blob, blob + BLANK)
 
-    def _unlink(self, name: str, folder: int) -> None:
-        try:
-            self._files.unlink(name, folder)
-        except FileNotFoundError:
-            pass  # removed before, though perhaps not durably
+    def _unlink(self, folder: int, *names: str) -> None:
+        for name in names:
+            try:
+                self._files.unlink(name, folder)
+            except FileNotFoundError:
+                continue  # removed before, though perhaps not durably
         self._files.sync(folder)
 
     def _copy_blob(self, source: str, blob: str, target: str) -> None:
-        with self._blobs(source, make=False) as here, self._blobs(target, make=True) as there:
-            assert there is not None
-            if here is None or not self._folder.clone_file(blob, here, there):
+        with self._blobs(source, make=False) as here, self._free(target, blob) as there:
+            if there is not None and (here is None or not self._folder.clone_file(blob, here, there)):
                 self._folder.write_file(blob, there, self._get_blob(source, blob))
+
+    @contextmanager
+    def _free(self, name: str, blob: str) -> Generator[int | None]:
+        """The folder to write a blob into; None where it is blank. Nobody blanks it inside `with`."""
+        with Lock(self._folder, blob, exclusive=True), self._blobs(name, make=True) as folder:
+            assert folder is not None
+            yield folder if self._folder.read_file(blob + BLANK, folder) is None else None
 
     @contextmanager
     def _blobs(self, name: str, *, make: bool) -> Generator[int | None]:
@@ -228,7 +250,7 @@ class FileStore:
             folder = self._folder.subfolder("keys", _name(tenant))
             former = self._key(name, folder, key)
             if former == expected and session is None:
-                self._unlink(name, folder)
+                self._unlink(folder, name)
             elif former == expected:
                 folder = self._folder.durable_subfolder("keys", _name(tenant))
                 self._folder.write_file(name, folder, checked(ormsgpack.packb([key, session])))
@@ -257,7 +279,7 @@ class FileStore:
 
     def _remove_entry(self, listing: str, session: bytes) -> None:
         with Lock(self._folder, _name(listing, session.hex()), exclusive=True):
-            self._unlink(session.hex(), self._folder.subfolder("entries", _name(listing)))
+            self._unlink(self._folder.subfolder("entries", _name(listing)), session.hex())
 
     def _get_entry(self, tenant: str, session: bytes) -> ListingEntry | None:
         return self._entry(session.hex(), self._folder.subfolder("entries", _name(tenant)))

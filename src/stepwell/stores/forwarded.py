@@ -75,6 +75,10 @@ class Forwarded:
         """See `JournalStore`."""
         return await self.call(self.below.blobs, journal)
 
+    async def blank_blob(self, journal: JournalId, name: str) -> None:
+        """See `JournalStore`."""
+        await self.call(self.below.blank_blob, journal, name)
+
     async def remove_blob(self, journal: JournalId, name: str) -> None:
         """See `JournalStore`."""
         await self.call(self.below.remove_blob, journal, name)

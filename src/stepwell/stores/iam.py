@@ -30,6 +30,7 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = {
     "batch_write_item": ("dynamodb:BatchWriteItem",),
     "put_object": ("s3:PutObject",),
     "copy_object": ("s3:GetObject", "s3:PutObject"),
+    "head_object": ("s3:GetObject",),
     "delete_object": ("s3:DeleteObject",),
 }
 ACTIONS: Final[Mapping[Mode, Mapping[str, tuple[str, ...]]]] = {"ro": _READS, "rw": {**_READS, **_WRITES}}

@@ -30,6 +30,7 @@ class MemoryStore:
         self._journals: defaultdict[JournalId, list[bytes]] = defaultdict(list)
         self._first: dict[JournalId, int] = {}
         self._blobs: dict[tuple[JournalId, str], bytes] = {}
+        self._blank: set[tuple[JournalId, str]] = set()
         self._keys: dict[tuple[str, str], bytes] = {}
         self._entries: defaultdict[str, dict[bytes, ListingEntry]] = defaultdict(dict)
         self._order: defaultdict[str, list[bytes]] = defaultdict(list)
@@ -88,7 +89,7 @@ class MemoryStore:
                 self._journals.pop(journal, None)
                 self._first.pop(journal, None)
                 for whose, name in [known for known in self._blobs if known[0] == journal]:
-                    del self._blobs[whose, name]
+                    self._drop_blob(whose, name)
                 return
             records, first = self._journals.get(journal, []), self._first.get(journal, 0)
             if below >= first + len(records):
@@ -109,10 +110,20 @@ class MemoryStore:
         with self._lock:
             return [name for whose, name in self._blobs if whose == journal]
 
+    async def blank_blob(self, journal: JournalId, name: str) -> None:
+        """See `JournalStore`."""
+        with self._lock:
+            self._blobs[journal, name] = b""
+            self._blank.add((journal, name))
+
     async def remove_blob(self, journal: JournalId, name: str) -> None:
         """See `JournalStore`."""
         with self._lock:
-            self._blobs.pop((journal, name), None)
+            self._drop_blob(journal, name)
+
+    def _drop_blob(self, journal: JournalId, name: str) -> None:
+        self._blobs.pop((journal, name), None)
+        self._blank.discard((journal, name))
 
     async def remains(self, journal: JournalId, place: int) -> Sequence[Remain]:
         """See `JournalStore`; a place is a slot."""
@@ -129,14 +140,14 @@ class MemoryStore:
     async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
         """See `JournalStore`."""
         with self._lock:
-            self._blobs[journal, name] = data
+            self._blobs.setdefault((journal, name), data)
 
     async def get_blob(self, journal: JournalId, name: str) -> bytes:
         """See `JournalStore`."""
-        try:
+        with self._lock:
+            if (journal, name) in self._blank or (journal, name) not in self._blobs:
+                raise CorruptJournal("a blob is gone")
             return self._blobs[journal, name]
-        except KeyError:
-            raise CorruptJournal("a blob is gone") from None
 
     async def copy_blob(self, source: JournalId, name: str, target: JournalId) -> None:
         """See `JournalStore`."""

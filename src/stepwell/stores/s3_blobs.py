@@ -1,12 +1,13 @@
 """Blobs as objects in S3: `PREFIX/TENANT/SESSION/NAME`, one for each.
 
-Nothing here is conditional: a name is only ever given the same bytes. What a crash leaves behind is found by listing
-the prefix. Blobs that lie elsewhere, from before the bucket was named, are still found and removed there.
+A put writes only where nothing lies: a name is only ever given the same bytes, and a blank blob, an empty object that
+says so in its metadata, stays blank. What a crash leaves behind is found by listing the prefix. Blobs that lie
+elsewhere, from before the bucket was named, are still found, blanked and removed there.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,8 @@ from stepwell.stores.blobs import Blobs
 from stepwell.stores.dynamodb_options import S3Place
 
 _GONE = frozenset({"NoSuchKey", "404"})
+_TAKEN = "PreconditionFailed"
+_BLANK = {"stepwell": "blank"}
 
 
 class S3Blobs:
@@ -35,7 +38,10 @@ class S3Blobs:
 
     async def put(self, journal: JournalId, name: str, data: bytes) -> None:
         """One request."""
-        await self._call("put_object", writes=True, Key=self._key(journal, name), Body=data)
+        try:
+            await self._call("put_object", writes=True, Key=self._key(journal, name), Body=data, IfNoneMatch="*")
+        except _Taken:
+            return
 
     async def get(self, journal: JournalId, name: str) -> bytes:
         """One request; more for one that is older than the bucket."""
@@ -43,16 +49,22 @@ class S3Blobs:
             answer = await self._call("get_object", writes=False, Key=self._key(journal, name))
         except (_Gone, PermissionDenied) as missing:
             return await self._from_older(journal, name, missing)
+        if _is_blank(answer):
+            raise CorruptJournal("a blob is gone")
         data: bytes = answer["Body"]
         return data
 
     async def copy(self, source: JournalId, name: str, target: JournalId) -> None:
-        """S3 copies it; its bytes do not come through here."""
-        where = {"Bucket": self._bucket, "Key": self._key(source, name)}
+        """S3 copies it; its bytes do not come through here. Whether it was blank, only the copy tells for sure."""
+        where, key = {"Bucket": self._bucket, "Key": self._key(source, name)}, self._key(target, name)
         try:
-            await self._call("copy_object", writes=True, Key=self._key(target, name), CopySource=where)
+            await self._call("copy_object", writes=True, Key=key, CopySource=where)
         except (_Gone, PermissionDenied) as missing:
             await self.put(target, name, await self._from_older(source, name, missing))
+            return
+        if _is_blank(await self._call("head_object", writes=False, Key=key)):
+            await self._call("delete_object", writes=True, Key=key)
+            raise CorruptJournal("a blob is gone")
 
     async def _from_older(self, journal: JournalId, name: str, missing: Exception) -> bytes:
         """A blob from before the bucket: who may not list the whole bucket is told 403 of what is not there."""
@@ -68,6 +80,11 @@ class S3Blobs:
         async for page in self._pages(Prefix=prefix):
             names += [found["Key"][len(prefix) :] for found in page.get("Contents", ())]
         return names
+
+    async def blank(self, journal: JournalId, name: str) -> None:
+        """Wherever it may be: also where it was before the bucket was named."""
+        await self._call("put_object", writes=True, Key=self._key(journal, name), Body=b"", Metadata=_BLANK)
+        await self._older.blank(journal, name)
 
     async def remove(self, journal: JournalId, name: str) -> None:
         """Wherever it is."""
@@ -108,8 +125,11 @@ class S3Blobs:
         try:
             return await self._aws.call(operation, Bucket=self._bucket, **arguments)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _GONE:
+            code = error.response.get("Error", {}).get("Code")
+            if code in _GONE:
                 raise _Gone("a blob is gone") from error
+            if code == _TAKEN:
+                raise _Taken from error
             raise translated(error, writes=writes, what=self._what(operation)) from error
         except BotoCoreError as error:
             raise translated(error, writes=writes, what=self._what(operation)) from error
@@ -126,6 +146,15 @@ class S3Blobs:
 
 class _Gone(CorruptJournal):
     pass
+
+
+class _Taken(Exception):  # never leaves this module
+    pass
+
+
+def _is_blank(answer: Mapping[str, Any]) -> bool:
+    metadata: Mapping[str, str] = answer.get("Metadata", {})
+    return metadata.items() >= _BLANK.items()
 
 
 def _session(name: str) -> bytes | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from stepwell.stores.base import JournalId, JournalStore
 from stepwell.stores.forwarded import Forwarded
 
-DELICATE = ("erase", "remove", "remove_below", "remove_blob", "copy_blob")
+DELICATE = ("erase", "remove", "remove_below", "blank_blob", "copy_blob")
 """What is rare, and overwrites or removes; `remove_below` is `remove` of the oldest slots alone."""
 
 
@@ -40,10 +40,10 @@ class Watched(Forwarded):
         with self._in("remove" if below is None else "remove_below"):
             await super().remove(journal, below)
 
-    async def remove_blob(self, journal: JournalId, name: str) -> None:
+    async def blank_blob(self, journal: JournalId, name: str) -> None:
         """See `JournalStore`."""
-        with self._in("remove_blob"):
-            await super().remove_blob(journal, name)
+        with self._in("blank_blob"):
+            await super().blank_blob(journal, name)
 
     async def copy_blob(self, source: JournalId, name: str, target: JournalId) -> None:
         """See `JournalStore`."""

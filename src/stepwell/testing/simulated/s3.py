@@ -1,4 +1,4 @@
-"""S3 as its documentation has it, as far as blobs need it: strongly consistent, nothing conditional.
+"""S3 as its documentation has it, as far as blobs need it: strongly consistent; a put may ask that nothing be there.
 
 A list comes in pages of any size up to what was asked for. The last write of an object stands, however late it arrives.
 """
@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 from stepwell.testing.simulated.aws import Answer, Arguments, Codes, error
 from stepwell.testing.simulated.schedule import World
 
-S3_READS = frozenset({"get_object", "list_objects_v2"})
-S3_CODES = Codes(("SlowDown",), ("SlowDown", "OperationAborted"), "InternalError")
+S3_READS = frozenset({"get_object", "head_object", "list_objects_v2"})
+S3_CODES = Codes(("SlowDown",), ("SlowDown", "OperationAborted", "ConditionalRequestConflict"), "InternalError")
 PAGE_MAX = 1000
 
 
@@ -24,25 +24,35 @@ class SimulatedS3:
     def __init__(self, world: World) -> None:
         self._random = world.random
         self.objects: dict[str, bytes] = {}
+        self._metadata: dict[str, dict[str, str]] = {}
 
     def apply(self, operation: str, arguments: Arguments, calm: bool) -> Answer | ClientError:
         """What the service does at one moment."""
         act: Callable[[Arguments], Answer | ClientError] = getattr(self, f"_{operation}")
         return act(arguments)
 
-    def _put_object(self, arguments: Arguments) -> Answer:
-        self.objects[arguments["Key"]] = arguments["Body"]
+    def _put_object(self, arguments: Arguments) -> Answer | ClientError:
+        key = arguments["Key"]
+        if "IfNoneMatch" in arguments and key in self.objects:
+            return error("PreconditionFailed", 412)
+        self.objects[key], self._metadata[key] = arguments["Body"], arguments.get("Metadata", {})
         return {}
 
     def _get_object(self, arguments: Arguments) -> Answer | ClientError:
-        body = self.objects.get(arguments["Key"])
-        return error("NoSuchKey", 404) if body is None else {"Body": body}
+        key = arguments["Key"]
+        if key not in self.objects:
+            return error("NoSuchKey", 404)
+        return {"Body": self.objects[key], "Metadata": self._metadata[key]}
+
+    def _head_object(self, arguments: Arguments) -> Answer | ClientError:
+        key = arguments["Key"]
+        return {"Metadata": self._metadata[key]} if key in self.objects else error("404", 404)
 
     def _copy_object(self, arguments: Arguments) -> Answer | ClientError:
-        body = self.objects.get(arguments["CopySource"]["Key"])
-        if body is None:
+        source, key = arguments["CopySource"]["Key"], arguments["Key"]
+        if source not in self.objects:
             return error("NoSuchKey", 404)
-        self.objects[arguments["Key"]] = body
+        self.objects[key], self._metadata[key] = self.objects[source], self._metadata[source]
         return {}
 
     def _delete_object(self, arguments: Arguments) -> Answer:

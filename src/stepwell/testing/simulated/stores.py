@@ -70,11 +70,11 @@ class SimulatedStore(Protocol):
 
 @dataclass(slots=True)
 class _Tables:
-    """What a sliced store holds. *first* is the slot that a trimmed journal begins with."""
+    """What a sliced store holds. *first* is the slot that a trimmed journal begins with; a blank blob is None."""
 
     slots: defaultdict[JournalId, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
     first: dict[JournalId, int] = field(default_factory=dict[JournalId, int])
-    blobs: defaultdict[JournalId, dict[str, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    blobs: defaultdict[JournalId, dict[str, bytes | None]] = field(default_factory=lambda: defaultdict(dict))
     keys: dict[tuple[str, str], bytes] = field(default_factory=dict[tuple[str, str], bytes])
     entries: defaultdict[str, dict[bytes, ListingEntry]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -95,7 +95,7 @@ class Sliced:
 
     def held(self, journal: JournalId) -> bytes:
         """All that is stored of a journal at this moment."""
-        return b"".join([*self._tables.slots[journal].values(), *self._tables.blobs[journal].values()])
+        return b"".join([*self._tables.slots[journal].values(), *filter(None, self._tables.blobs[journal].values())])
 
 
 class _SlicedStore:
@@ -190,29 +190,36 @@ class _SlicedStore:
 
     async def put_blob(self, journal: JournalId, name: str, data: bytes) -> None:
         def apply() -> None:
-            self._tables.blobs[journal][name] = data
+            self._tables.blobs[journal].setdefault(name, data)
 
         await self._request(f"put blob {_short(journal)} {name[:6]}", apply, writes=True)
 
     async def get_blob(self, journal: JournalId, name: str) -> bytes:
         def apply() -> bytes:
-            try:
-                return self._tables.blobs[journal][name]
-            except KeyError:
-                raise CorruptJournal(f"blob {name[:6]} is gone") from None
+            return self._blob(journal, name)
 
         return await self._request(f"get blob {_short(journal)} {name[:6]}", apply, writes=False)
 
     async def copy_blob(self, source: JournalId, name: str, target: JournalId) -> None:
         def apply() -> None:
-            if name not in self._tables.blobs[source]:
-                raise CorruptJournal(f"blob {name[:6]} is gone")
-            self._tables.blobs[target][name] = self._tables.blobs[source][name]
+            self._tables.blobs[target].setdefault(name, self._blob(source, name))
 
         await self._request(f"copy blob {_short(source)} {name[:6]} to {_short(target)}", apply, writes=True)
 
+    def _blob(self, journal: JournalId, name: str) -> bytes:
+        data = self._tables.blobs[journal].get(name)
+        if data is None:
+            raise CorruptJournal(f"blob {name[:6]} is gone")
+        return data
+
     async def blobs(self, journal: JournalId) -> Sequence[str]:
         return await self._request(f"blobs {_short(journal)}", lambda: list(self._tables.blobs[journal]), writes=False)
+
+    async def blank_blob(self, journal: JournalId, name: str) -> None:
+        def apply() -> None:
+            self._tables.blobs[journal][name] = None
+
+        await self._request(f"blank blob {_short(journal)} {name[:6]}", apply, writes=True)
 
     async def remove_blob(self, journal: JournalId, name: str) -> None:
         drop = _drop(self._tables.blobs[journal], name)
@@ -305,9 +312,14 @@ class Whole:
         """All that is stored of a journal at this moment."""
         store = self._store
         records = [remain.record for remain in run_sync(store.remains(journal, 0))]
-        return b"".join(
-            [*records, *[run_sync(store.get_blob(journal, name)) for name in run_sync(store.blobs(journal))]]
-        )
+        return b"".join([*records, *[_bytes_of(store, journal, name) for name in run_sync(store.blobs(journal))]])
+
+
+def _bytes_of(store: MemoryStore, journal: JournalId, name: str) -> bytes:
+    try:
+        return run_sync(store.get_blob(journal, name))
+    except CorruptJournal:  # it is blank
+        return b""
 
 
 _READS = frozenset({"head", "read", "get_blob", "blobs", "journals", "remains", "get_key", "get_entry", "entries"})

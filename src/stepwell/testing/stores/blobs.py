@@ -83,3 +83,57 @@ async def a_missing_blob_cannot_be_copied(stores: Stores) -> None:
     store, here, there = stores.open(), journal("source"), journal("target")
     await refused(CorruptJournal, store.copy_blob(here, NAME, there))
     await refused(CorruptJournal, store.get_blob(there, NAME))
+
+
+async def a_put_behind_a_blank_blob_brings_nothing_back(stores: Stores) -> None:
+    """Whatever its size, and whether it was there when it was blanked or not."""
+    store, other, here, never = stores.open(), stores.open(), journal("blank"), journal("never")
+    for name, size in ((NAME, 100), (OTHER, 1_200_000)):
+        await store.put_blob(here, name, noise(size))
+        for where in (here, never):
+            await other.blank_blob(where, name)
+            await refused(CorruptJournal, store.get_blob(where, name))
+            await store.put_blob(where, name, noise(size))
+            for each in (store, other, stores.open()):
+                await refused(CorruptJournal, each.get_blob(where, name))
+
+
+async def a_blank_blob_that_is_blanked_again_stays_blank(stores: Stores) -> None:
+    """Whoever does not know whether it was sends it again; other blobs keep their bytes."""
+    store, here, there = stores.open(), journal("blank"), journal("another")
+    for where, name in ((here, NAME), (here, OTHER), (there, NAME)):
+        await store.put_blob(where, name, b"kept")
+    for _ in range(2):
+        await store.blank_blob(here, NAME)
+        await refused(CorruptJournal, store.get_blob(here, NAME))
+    assert await store.get_blob(here, OTHER) == b"kept"
+    assert await store.get_blob(there, NAME) == b"kept"
+
+
+async def a_blank_blob_cannot_be_copied(stores: Stores) -> None:
+    """The copy tells it, and leaves nothing."""
+    store, here, there = stores.open(), journal("source"), journal("target")
+    await store.put_blob(here, NAME, b"blanked")
+    await store.blank_blob(here, NAME)
+    await refused(CorruptJournal, store.copy_blob(here, NAME, there))
+    await refused(CorruptJournal, store.get_blob(there, NAME))
+    assert not await store.blobs(there)
+
+
+async def a_blank_blob_is_listed_until_it_is_removed(stores: Stores) -> None:
+    """Then its name is free again."""
+    store, other, here = stores.open(), stores.open(), journal("blank")
+    for name in (NAME, OTHER):
+        await store.put_blob(here, name, b"blanked")
+        await store.blank_blob(here, name)
+    assert set(await other.blobs(here)) == {NAME, OTHER}
+    assert here.session in await other.journals(here.tenant, None, 10)
+    await other.remove_blob(here, NAME)
+    assert set(await store.blobs(here)) == {OTHER}
+    await store.put_blob(here, NAME, b"anew")
+    assert await other.get_blob(here, NAME) == b"anew"
+    await refused(CorruptJournal, other.get_blob(here, OTHER))
+    await store.remove(here)
+    assert not await other.blobs(here)
+    await store.put_blob(here, OTHER, b"anew")
+    assert await other.get_blob(here, OTHER) == b"anew"
