@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from inspect import iscoroutinefunction
@@ -57,16 +56,10 @@ def _answer(event_name: str, request: Any, **_: Any) -> Any:
     with _one_at_a_time:
         fault = _current[-1].fault if _current else None
         if fault is None:
-            return _asked(event_name, request)
+            return botocore_stubber(event_name, request)
         service, operation = event_name.split(".")[1:]
         sent = Sent(service, operation, request.url, request.headers, request.body)
-        return fault(sent, lambda: _asked(event_name, request))
-
-
-def _asked(event_name: str, request: Any) -> Any:
-    told: Any = botocore_stubber(event_name, request)
-    told.headers.setdefault("content-length", str(len(told.raw.getvalue())))  # as a server would
-    return told
+        return fault(sent, lambda: botocore_stubber(event_name, request))
 
 
 def client(service: str) -> Any:
@@ -108,7 +101,7 @@ class Service:
     def _open(self, target: AwsTarget, tasks: Tasks) -> Aws:
         if self.adapter == "aiobotocore":
             assert isinstance(tasks, AsyncioTasks)
-            return _MotoAioAws(replace(target, given=Given(config=_CONFIG)), tasks)
+            return _MotoAioAws(target, tasks)
         given = Given(clients=(client(target.service),))
         return Boto3Aws(AwsTarget(target.service, target.region, target.endpoint_url, given), tasks)
 

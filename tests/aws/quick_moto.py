@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -17,6 +18,7 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.model_instances import reset_model_data
 from moto.core.models import botocore_stubber
 from moto.core.serialize import SERVICE_SPECIFIC_SERIALIZERS, JSONSerializer
+from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
 
 SERVICES = frozenset({"dynamodb", "s3"})
@@ -26,13 +28,18 @@ SERVICES = frozenset({"dynamodb", "s3"})
 @contextmanager
 def account() -> Generator[None]:
     """An empty account; clients reach it by `botocore_stubber`."""
+    _forget()
     botocore_stubber.enabled = True
     try:
         yield
     finally:
         botocore_stubber.enabled = False
-        BackendDict.reset()
-        reset_model_data()
+        _forget()
+
+
+def _forget() -> None:
+    BackendDict.reset()
+    reset_model_data()
 
 
 class _Serializer(JSONSerializer):
@@ -76,6 +83,27 @@ def _indexed(table: Any, every: Any, index: str) -> Any:
     }
 
 
+def _of_texts(cast: Any) -> property:
+    """What a value is compared by: that of a text or of bytes is asked for most, and is itself."""
+
+    def quicker(self: Any) -> Any:
+        return self.value if self.type in _AS_THEY_ARE else cast(self)
+
+    return property(quicker)
+
+
+_AS_THEY_ARE = frozenset({"S", "B"})
+_requests = itertools.count(1)
+
+
+def _request_id(headers: dict[str, str] | None = None) -> str:
+    """One that is drawn letter by letter takes longer than some requests."""
+    name = f"{next(_requests):052}"
+    if headers is not None:
+        headers["x-amzn-requestid"] = name
+    return name
+
+
 def _found_once(urls: Any) -> property:
     """What a service's addresses are: moto puts them together for each request."""
     known: dict[type, Any] = {}
@@ -97,6 +125,9 @@ def quicken() -> None:
     backend.urls = _found_once(backend.urls.fget)
     quicker: Any = responses
     quicker.method_names_from_class = cache(quicker.method_names_from_class)
+    quicker.gen_amzn_requestid_long = _request_id
+    value: Any = DynamoType
+    value.cast_value = _of_texts(value.cast_value.fget)
     SERVICE_SPECIFIC_SERIALIZERS["dynamodb"] = {"json": _Serializer}
     table: Any = Table
     table.query = _narrowed(table.query)

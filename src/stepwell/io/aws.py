@@ -251,9 +251,14 @@ def _user_agent_extra(config: Any) -> str:
 
 def watch(client: Any) -> None:
     """Let a client's calls fail when their reply was cut or damaged on its way."""
-    service = _service(client)
-    check = {"dynamodb": _check_sum, "s3": _check_length}[str(service)]
-    client.meta.events.register(f"response-received.{service}", check, unique_id=f"{_UNIQUE}-reply")
+    checks = {"dynamodb": _check_sum, **{f"s3.{operation}": _check_body for operation in _WITH_BODIES}}
+    for name, check in checks.items():
+        if name.partition(".")[0] == _service(client):
+            client.meta.events.register(f"response-received.{name}", check, unique_id=f"{_UNIQUE}-{name}")
+
+
+_WITH_BODIES = ("GetObject", "ListObjectsV2", "CopyObject")
+"""Of S3: where a success without a body is none."""
 
 
 def _check_sum(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
@@ -272,20 +277,22 @@ def _check_sum(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None
     raise ChecksumError(checksum_type="x-amz-crc32", expected_checksum=str(told), actual_checksum=actual)
 
 
-def _check_length(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
-    """Let a reply of success say how long it is.
+def _check_body(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
+    """Refuse a reply of success that says nothing.
 
-    botocore compares the two where it says so. One that is cut within its headers may say nothing: an empty object, an
-    empty list, a copy that nobody knows to be made.
+    botocore compares a body with the length that is told. A reply that is cut within its headers may tell none: it
+    would be an empty object, an empty list, a copy that nobody knows to be made.
     """
     if response_dict is None or response_dict["status_code"] != _OK:
         return
-    if not any(name in response_dict["headers"] for name in ("content-length", "transfer-encoding")):
-        from botocore.exceptions import HTTPClientError
+    body, headers = response_dict["body"], response_dict["headers"]
+    if bool(body) if isinstance(body, bytes) else "content-length" in headers or "transfer-encoding" in headers:
+        return
+    from botocore.exceptions import HTTPClientError
 
-        if hasattr(response_dict["body"], "close"):  # nobody will read it
-            response_dict["body"].close()
-        raise HTTPClientError(error="the reply was cut within its headers")
+    if not isinstance(body, bytes):
+        body.close()  # nobody will read it
+    raise HTTPClientError(error="the reply was cut within its headers")
 
 
 _OK = 200

@@ -1,0 +1,165 @@
+"""The suite over real sockets: moto's server once, and the servers that environment variables name (CONTRIBUTING.md).
+
+STEPWELL_MINISTACK_URL, STEPWELL_DYNAMODB_LOCAL_URL   where one listens
+STEPWELL_LIVE=1, STEPWELL_LIVE_TABLE                   a table of the AWS account that the environment is set up for
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import stepwell
+from stepwell import AsyncClient, Data, Text
+from stepwell.testing import (
+    COLOURS,
+    Abilities,
+    ClientCase,
+    Colour,
+    FakeClock,
+    StoreCase,
+    check_client,
+    check_store,
+    client_cases,
+    store_cases,
+)
+from stepwell.testing.clients import content, forks, removal, sessions, steps
+from tests.aws.moto import SleeplessThreads
+from tests.aws.servers import Proxy, Server, Stretch, serving
+
+ABILITIES = Abilities(forgets=True)
+A_FEW: tuple[ClientCase, ...] = (
+    sessions.everybody_who_opens_a_session_gets_the_same,
+    steps.steps_of_many_writers_are_all_kept,
+    content.a_step_of_twenty_images_comes_back,
+    forks.a_fork_outlives_its_origin,
+    removal.reclaiming_leaves_what_is_there_and_takes_what_is_gone,
+)
+CUTS = (0, 10, 17, 60, 100, 150, 200, -1)
+"""Bytes of a reply that arrive: none, in the status, in the headers, in the body."""
+
+
+_OURS = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+"""What the user's environment says, before the tests put something else in its place."""
+
+
+@pytest.fixture(scope="module")
+def moto_server() -> Iterator[Server]:
+    with serving() as server, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", "test")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        server.prepare()
+        yield server
+
+
+def named() -> Iterator[tuple[str, Server | str]]:
+    """The servers that a user named, and why others are left out."""
+    for variable in ("STEPWELL_MINISTACK_URL", "STEPWELL_DYNAMODB_LOCAL_URL"):
+        url = os.environ.get(variable)
+        yield variable, Server(url, table="stepwell-tests") if url else f"{variable} is not set"
+    table = os.environ.get("STEPWELL_LIVE_TABLE")
+    live = os.environ.get("STEPWELL_LIVE") == "1" and table
+    why = "STEPWELL_LIVE is not 1, or STEPWELL_LIVE_TABLE is not set"
+    yield "STEPWELL_LIVE", Server(None, live, region=None) if live else why
+
+
+def on_servers(cases: Sequence[Any]) -> pytest.MarkDecorator:
+    """Each case on each of them."""
+    sets: list[Any] = []
+    for name, server in named():
+        if isinstance(server, str):
+            sets.append(pytest.param(None, cases[0], id=name, marks=pytest.mark.skip(reason=server)))
+        else:
+            sets += [pytest.param(server, case, id=f"{name}-{case.__name__}") for case in cases]
+    return pytest.mark.parametrize(("server", "case"), sets)
+
+
+@pytest.fixture
+def prepared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, credentials: None) -> None:
+    server: Server = request.getfixturevalue("server")
+    if server.url is None:
+        for name, value in _OURS.items():
+            monkeypatch.setenv(name, value)
+    elif server.url not in _prepared:
+        server.prepare()
+        _prepared.add(server.url)
+
+
+_prepared: set[str] = set()
+
+
+def run_store(case: StoreCase, server: Server, colour: Colour) -> None:
+    stretch = Stretch(server)
+    try:
+        asyncio.run(check_store(case, stretch.open_store, colour))
+    finally:
+        stretch.clear()
+
+
+def run_client(case: ClientCase, server: Server, colour: Colour) -> None:
+    stretch = Stretch(server, objects=True)
+    try:
+        asyncio.run(check_client(case, stretch.open_store, colour, ABILITIES))
+    finally:
+        stretch.clear()
+
+
+# moto's
+
+
+@pytest.mark.parametrize("case", store_cases())
+def test_a_store_over_a_socket(case: StoreCase, moto_server: Server) -> None:
+    run_store(case, moto_server, "sync")
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("case", A_FEW)
+def test_clients_over_a_socket(case: ClientCase, moto_server: Server, colour: Colour) -> None:
+    run_client(case, moto_server, colour)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_reply_whose_connection_is_cut_is_lost_and_nothing_else(moto_server: Server, cut: int) -> None:
+    """After the commit: of a record, of a list's entry, of an object; and of what is read."""
+    proxy = Proxy(moto_server)
+    cutting = Stretch(replace(moto_server, url=proxy.url), objects=True)
+    clock = FakeClock()
+    driven = AsyncClient.from_store(cutting.open_store, clock=clock, tasks=SleeplessThreads(clock))
+    try:
+        with stepwell.Client.over(driven) as client:
+            made = client.create_session(metadata={"a": "b"})
+            contents = [Text(text="said"), Data(data=os.urandom(9_000)), Text(text="said again")]
+            for content in contents:
+                proxy.cut = cut
+                client.put_invocation_step(made.session_id, made.session_id, content, create_invocation=True)
+            proxy.cut = cut
+            client.update_session(made.session_id, {"a": "c"})
+            proxy.cut = cut
+            found = client.get_session(made.session_id)
+            proxy.cut = cut
+            assert [step.content[0] for step in client.steps(made.session_id)] == contents
+        assert (found.metadata, proxy.cuts) == ({"a": "c"}, 6)
+    finally:
+        proxy.close()
+
+
+# Those that a user names
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.parametrize("colour", COLOURS)
+@on_servers(store_cases())
+def test_a_store_on_another_server(case: StoreCase, server: Server, colour: Colour) -> None:
+    run_store(case, server, colour)
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.parametrize("colour", COLOURS)
+@on_servers(client_cases())
+def test_clients_on_another_server(case: ClientCase, server: Server, colour: Colour) -> None:
+    run_client(case, server, colour)
