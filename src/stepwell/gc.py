@@ -28,6 +28,7 @@ from stepwell.errors import (
     PermissionDenied,
     StaleStore,
     StepwellError,
+    Throttled,
     Unavailable,
 )
 from stepwell.io.ports import Ports
@@ -143,7 +144,7 @@ class Collector:
         """Go on with the others where one session fails, and fail in the end; at once where one after another does."""
         try:
             await self._one(session)
-        except (PermissionDenied, Unavailable) as error:
+        except (PermissionDenied, Throttled, Unavailable) as error:
             self._failed = self._failed or error
             self._failed_in_a_row += 1
             if self._failed_in_a_row == FAILURES_MAX:

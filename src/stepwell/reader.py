@@ -108,21 +108,23 @@ class Reader:
         calls = [self._store.get_blob(lane.journal, name) for name in names]
         try:
             fetched = iter(await self._ports.tasks.gather(calls, width=BLOBS_AT_ONCE))
-        except CorruptJournal:
-            return await self._redacted_meanwhile(lane, record, found)
+        except CorruptJournal as missing:
+            return await self._redacted_meanwhile(lane, record, found, missing)
         whole = [
             (block, salt, next(fetched) if apart else kept)
             for (block, salt, kept), apart in zip(blocks, kept_apart, strict=True)
         ]
         return _decoded(uuid_text(lane.journal.session), record, (at, wire, whole, 0))
 
-    async def _redacted_meanwhile(self, lane: Lane, record: Record, found: StoredStep) -> InvocationStep:
+    async def _redacted_meanwhile(
+        self, lane: Lane, record: Record, found: StoredStep, missing: CorruptJournal
+    ) -> InvocationStep:
         """The step as it is now, if its blob is missing because it was redacted since its record was read."""
         for again in await lane.read(record.slot, record.slot):
             for step in stored_steps(again):
                 if step[0] == found[0] and step[2] != found[2]:
                     return await self.fetched(lane, again, step)
-        raise CorruptJournal(f"a blob of slot {record.slot} is gone", slot=record.slot)
+        raise CorruptJournal(f"slot {record.slot}: {missing}", slot=record.slot) from missing
 
     async def steps(
         self, lane: Lane, records: Iterable[Record], wanted: Wanted, *, reverse: bool

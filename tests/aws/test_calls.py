@@ -130,6 +130,25 @@ def calls(request: pytest.FixtureRequest, server: Wire, monkeypatch: pytest.Monk
     return Calls(request.param, server)
 
 
+def test_an_endpoint_that_is_no_url_is_told(calls: Calls) -> None:
+    with pytest.raises(InvalidRequest, match="AWS_ENDPOINT_URL_DYNAMODB"):
+        calls.put(endpoint_url="nonsense")
+
+
+def test_a_client_goes_on_in_another_event_loop(server: Wire) -> None:
+    aws = open_aws(AwsTarget("dynamodb", REGION, server.url), AsyncioTasks())
+
+    async def put_and_close(aws: Aws) -> dict[str, Any]:
+        try:
+            return await put(aws)
+        finally:
+            await aws.aclose()
+
+    asyncio.run(put_and_close(aws))
+    asyncio.run(put_and_close(aws))
+    assert [sent.operation for sent in server.requests] == ["PutItem", "PutItem"]
+
+
 def test_a_call_is_one_request_that_says_who_makes_it(calls: Calls) -> None:
     async def put_and_look(aws: Aws) -> tuple[str, str, dict[str, Any]]:
         return type(aws).__name__, await aws.region(), await put(aws)

@@ -6,27 +6,29 @@ be done beforehand is, in a thread, so that the event loop goes on meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from stepwell.errors import NotSupported
-from stepwell.io.aws import AwsTarget, configured, let_through, watch
+from stepwell.io.aws import AwsTarget, configured, known_endpoint, let_through, watch
 from stepwell.io.aws_models import MODELS
 from stepwell.io.ports import Tasks
 from stepwell.io.turns import take_turn
 
 
 class AioAws:
-    """See `Aws`. It belongs to the event loop of its first call, which a forked child does not have."""
+    """See `Aws`. Its client belongs to an event loop: on another one, `asyncio.run` again, it is made anew."""
 
     def __init__(self, target: AwsTarget, tasks: Tasks) -> None:
         self._target = target
         self._tasks = tasks
         self._client: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._making = tasks.lock()
 
     async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
         """See `Aws`."""
-        client = self._client or await self._made()
+        client = await self._made()
         await take_turn()  # putting a request together and signing it takes a millisecond
         try:
             answer: dict[str, Any] = await getattr(client, operation)(**arguments)
@@ -41,10 +43,15 @@ class AioAws:
 
     async def region(self) -> str:
         """See `Aws`."""
-        client = self._client or await self._made()
+        client = await self._made()
         return str(client.meta.region_name)
 
     async def _made(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # the connections of the former one ended with it
+            self._loop, self._client, self._making = loop, None, self._tasks.lock()
+        if self._client is not None:
+            return self._client
         async with self._making:
             if self._client is None:
                 self._client = await self._make()
@@ -57,14 +64,15 @@ class AioAws:
         made = session.create_client(
             target.service, region_name=target.region, endpoint_url=target.endpoint_url, config=config
         )
-        client = await made.__aenter__()
+        with known_endpoint(target.service):
+            client = await made.__aenter__()
         watch(client)
         return client
 
     async def aclose(self) -> None:
         """See `Aws`."""
         client, self._client = self._client, None
-        if client is not None:
+        if client is not None and self._loop is asyncio.get_running_loop():
             await client.__aexit__(None, None, None)
 
 

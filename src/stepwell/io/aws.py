@@ -199,11 +199,30 @@ _HTTP_LIBRARIES = frozenset({"urllib3", "aiohttp", "httpx"})
 def _make(target: AwsTarget) -> Any:
     client = target.given.client(target.service)
     if client is None:
-        client = _made(target)
+        with known_endpoint(target.service):
+            client = _made(target)
     else:
         client.meta.events.register_first(f"needs-retry.{target.service}", _no_retry, unique_id=f"{_UNIQUE}-once")
     watch(client)
     return client
+
+
+@contextmanager
+def known_endpoint(service: str) -> Generator[None]:
+    """Tell an endpoint that is no URL, which botocore finds when a client is made.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, BotoCoreError):
+            raise  # a region that is none, and its kin
+        variables = f"AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_{service.upper()}, endpoint_url in AWS's configuration"
+        raise InvalidRequest(f"the endpoint of {service} is no URL: correct {variables}, or ?endpoint_url=") from error
 
 
 def _made(target: AwsTarget) -> Any:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stepwell.errors import Throttled
+from stepwell.errors import Throttled, Unavailable
 from stepwell.io.aws import Aws
 from stepwell.io.aws_errors import translated
+from stepwell.io.fork import after_fork
 from stepwell.io.ports import Tasks
 from stepwell.stores import dynamodb_table as table
 from stepwell.stores.dynamodb_items import Item
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 DELETES_AT_ONCE = 25
 """Of one `BatchWriteItem`."""
+UNPROCESSED_ROUNDS_MAX, UNPROCESSED_PAUSE_SECONDS = 6, 0.05
+"""How often what a batch left undone is sent again, and the first pause before that; each is twice the one before."""
 _FAILED = "ConditionalCheckFailedException"
 
 
@@ -40,10 +43,14 @@ class Table:
         self._aws = aws
         self._options = options
         self._tasks = tasks
-        self._lock = tasks.lock()
         self._state: table.TableState | None = None
+        self._unlock()
+        after_fork(self._unlock)
         self._date = ""
         self.server_time: int | None = None
+
+    def _unlock(self) -> None:
+        self._lock = self._tasks.lock()
 
     async def state(self) -> table.TableState:
         """What the table is like; looked at once, before anything else.
@@ -59,11 +66,14 @@ class Table:
         return self._state
 
     async def _look(self) -> table.TableState:
-        name = self._options.table
+        name, home = self._options.table, self._options.home_region
         if self._options.create:
-            await table.provision(self._aws, name, sleep=self._tasks.sleep)
+            await table.provision(self._aws, name, home_region=home, sleep=self._tasks.sleep)
         described = await self._call("describe_table", {"TableName": name}, writes=False)
-        return table.check(described["Table"], home_region=self._options.home_region)
+        state = table.check(described["Table"], home_region=home)
+        if state.status == "CREATING" or state.index_status == "CREATING":
+            raise Unavailable(f"DynamoDB table {name} is being made: try again")
+        return state
 
     async def read(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """A call that changes nothing."""
@@ -100,13 +110,22 @@ class Table:
         Raises:
             Throttled: some are left: call again.
         """
+        await self.state()
         for at in range(0, len(keys), DELETES_AT_ONCE):
-            requests = [{"DeleteRequest": {"Key": key}} for key in keys[at : at + DELETES_AT_ONCE]]
-            name = self._options.table
-            await self.state()
+            await self._delete([{"DeleteRequest": {"Key": key}} for key in keys[at : at + DELETES_AT_ONCE]])
+
+    async def _delete(self, requests: list[Item]) -> None:
+        """A batch, and what is left of it: DynamoDB leaves some where a partition has had enough for now."""
+        name, pause = self._options.table, UNPROCESSED_PAUSE_SECONDS
+        for _ in range(UNPROCESSED_ROUNDS_MAX):
             answer = await self._call("batch_write_item", {"RequestItems": {name: requests}}, writes=True)
-            if answer.get("UnprocessedItems"):
-                raise Throttled("DynamoDB asks for a pause while items are deleted")
+            left: list[Item] = answer.get("UnprocessedItems", {}).get(name, [])
+            if not left:
+                return
+            requests = left
+            await self._tasks.sleep(pause)
+            pause *= 2
+        raise Throttled("DynamoDB asks for a pause while items are deleted")
 
     async def _ready(self, operation: str, arguments: dict[str, Any], *, writes: bool) -> dict[str, Any]:
         if self._state is None:
@@ -132,9 +151,13 @@ class Table:
         return f"{operation} on DynamoDB table {self._options.table}"
 
     def _hear(self, answer: Any) -> None:
-        """Note the time of a reply; most replies come in the same second as the one before."""
-        date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-        if date and date != self._date:
+        """Note the time of a reply of the service's own; most come in the same second as the one before.
+
+        A reply without a request's id is a proxy's, whatever time it tells: sessions would be over by it.
+        """
+        metadata = answer.get("ResponseMetadata", {})
+        date = metadata.get("HTTPHeaders", {}).get("date", "")
+        if date and date != self._date and metadata.get("RequestId"):
             self._date = date
             try:
                 told = int(parsedate_to_datetime(date).timestamp()) * 1_000_000

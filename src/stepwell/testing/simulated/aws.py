@@ -68,7 +68,7 @@ class Calls:
             answer = await line.request(what, apply, writes=writes)
         except (Throttled, OutcomeUnknown, Unavailable) as failed:
             raise self._told(failed, writes=writes) from None
-        metadata = {"HTTPHeaders": {"date": _date(told // SECOND)}}
+        metadata = {"HTTPHeaders": {"date": _date(told // SECOND)}, "RequestId": "simulated"}
         if isinstance(answer, ClientError):
             answer.response["ResponseMetadata"] = metadata  # type: ignore[typeddict-item]
             raise answer
