@@ -14,6 +14,7 @@ from time import time
 from typing import Any, TypeVar
 
 import boto3
+import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -30,8 +31,10 @@ from stepwell.errors import (
     Unavailable,
 )
 from stepwell.io.aio import AsyncioTasks
+from stepwell.io.aio_turns import take_turn
 from stepwell.io.aws import Aws, AwsTarget, Given, check_given, open_aws
 from stepwell.io.aws_errors import translated
+from stepwell.io.aws_models import MODELS
 from stepwell.io.blocking import BlockingTasks
 from stepwell.io.ports import Tasks
 from stepwell.testing.faults.children import Child
@@ -427,7 +430,7 @@ def test_nothing_is_imported_before_the_first_call() -> None:
 
 
 def test_boto3_that_is_missing_is_named(server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
     error = Calls("boto3", server).refused(put, writes=True)
     assert isinstance(error, NotSupported)
     assert "pip install boto3" in str(error)
@@ -456,3 +459,38 @@ def test_what_boto3_made_is_taken() -> None:
         check_given(session=dynamodb)
     with pytest.raises(InvalidRequest, match="botocore_config"):
         check_given(config={"region_name": REGION})
+
+
+def test_calls_of_one_event_loop_take_turns_and_others_are_served_between() -> None:
+    order: list[str] = []
+
+    async def caller(name: str) -> None:
+        await take_turn()
+        order.append(name)
+
+    async def other() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+            order.append("other")
+
+    async def run() -> None:
+        callers = [asyncio.create_task(caller(name)) for name in ("a", "never", "b", "c")]
+        others = asyncio.create_task(other())
+        await asyncio.sleep(0)
+        callers[1].cancel()
+        await asyncio.gather(*callers, others, return_exceptions=True)
+        await caller("d")
+
+    asyncio.run(run())
+    assert [name for name in order if name != "other"] == ["a", "b", "c", "d"]
+    assert order.index("other") < order.index("c")
+
+
+def test_models_are_read_once_for_all_clients() -> None:
+    first, second = botocore.session.Session(), botocore.session.Session()
+    for session in (first, second):
+        MODELS.give(session, "dynamodb")
+    sessions = (first, second, botocore.session.Session())
+    read = [one.get_component("data_loader").load_service_model("dynamodb", "service-2") for one in sessions]
+    assert read[0] is read[1]
+    assert read[0] == read[2]

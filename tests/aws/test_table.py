@@ -45,12 +45,11 @@ class Service:
 
     async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
         self.calls.append((operation, arguments))
-        answer = self.answers.get(operation, {})
-        if callable(answer):
-            answer = answer(arguments)
-        if isinstance(answer, Exception):
-            raise answer
-        return dict(answer)
+        told = self.answers.get(operation, {})
+        if isinstance(told, Exception):
+            raise told
+        answer: dict[str, Any] = told(arguments) if callable(told) else told
+        return {**answer}
 
     async def region(self) -> str:
         return REGION

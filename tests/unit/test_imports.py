@@ -77,7 +77,11 @@ def test_nothing_below_the_clients_knows_them() -> None:
 
 def test_nothing_but_the_ports_knows_of_event_loops() -> None:
     knowing = {name for name, tree in modules() if {one.split(".")[0] for one in imported(tree)} & {"asyncio", "anyio"}}
-    assert knowing <= {"io.aio", "testing.modelled.machine"}  # the latter runs programs in both colours
+    assert knowing <= {
+        "io.aio",
+        "io.aio_turns",
+        "testing.modelled.machine",
+    }  # the last: both colours
 
 
 def test_nothing_that_is_shipped_but_tests_knows_of_tests() -> None:

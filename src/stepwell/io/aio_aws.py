@@ -10,10 +10,10 @@ import asyncio
 from typing import Any
 
 from stepwell.errors import NotSupported
+from stepwell.io.aio_turns import take_turn
 from stepwell.io.aws import AwsTarget, configured, known_endpoint, let_through, watch
 from stepwell.io.aws_models import MODELS
 from stepwell.io.ports import Tasks
-from stepwell.io.turns import take_turn
 
 
 class AioAws:
