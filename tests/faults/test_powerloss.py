@@ -22,7 +22,7 @@ CALLS_LEAST = {"erase": 30, "remove": 30, "remove_below": 15, "blank_blob": 15, 
 SECRETS_LEAST = 80
 MUTANT_STATES = 20_000
 NEAR = {
-    "a torn end is taken for a record": 18,
+    "a torn end is taken for a record": 150,
     "a session's removal is not synced": 43,
     "a copied blob is not synced": 10,
     "a cloned blob is not synced": 23,
