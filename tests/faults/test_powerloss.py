@@ -27,7 +27,7 @@ NEAR = {
     "a copied blob is not synced": 10,
     "a cloned blob is not synced": 23,
     "a cloned blob's name is not synced": 23,
-    "an interrupted erasure is done again before its note is durable": 130,
+    "an interrupted erasure is done again before its note is durable": 2000,
     "an erasure's note is not durably forgotten": 118,
 }
 """Seeds a little before one that finds what takes a rare coincidence; from `SEED` on it is up to 8,000 states away."""
