@@ -13,8 +13,9 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 from uuid import uuid4
 
 import boto3
@@ -34,7 +35,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Server:
     """*url* is None for AWS itself, where the table is there; *bucket* where there are no objects."""
 
@@ -45,9 +46,7 @@ class Server:
 
     def client(self, service: str) -> Any:
         """A boto3 client of it."""
-        session: Any = boto3.Session()
-        config = Config(s3={"addressing_style": "path"})
-        return session.client(service, region_name=self.region, endpoint_url=self.url, config=config)
+        return _client(service, self.region, self.url)
 
     def prepare(self) -> None:
         """Make table and bucket, unless somebody has."""
@@ -57,10 +56,15 @@ class Server:
             ) as made:
                 made.ping()
         if self.bucket is not None:
-            objects = self.client("s3")
             where = {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
-            objects.create_bucket(Bucket=self.bucket, **where)
-            objects.close()
+            self.client("s3").create_bucket(Bucket=self.bucket, **where)
+
+
+@cache
+def _client(service: str, region: str | None, url: str | None) -> Any:
+    session: Any = boto3.Session()  # its types know each service by name
+    config = Config(s3={"addressing_style": "path"})
+    return session.client(service, region_name=region, endpoint_url=url, config=config)
 
 
 @dataclass
@@ -86,13 +90,14 @@ class Stretch:
 
         return _Apart(DynamoDBStore(ports, options, open_aws=open_told), self.name)
 
-    def clear(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
         """Remove what was written here, and nothing else."""
         puts = [put["Item"]["pk"]["S"] for put in self._told.called("put_item")]
-        table = self.server.client("dynamodb")
         for partition in sorted({pk for pk in puts if pk.startswith(self.name)}):
-            _clear(table, self.server.table, partition)
-        table.close()
+            _clear(self.server.client("dynamodb"), self.server.table, partition)
 
 
 def _clear(client: Any, table: str, partition: str) -> None:
