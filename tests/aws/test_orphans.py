@@ -15,6 +15,8 @@ from tests.aws.faults import Sent, unreachable
 from tests.aws.moto import Service
 from tests.aws.writes import PLACES, WRITES, Write, portrait
 
+pytestmark = pytest.mark.faults
+
 A_DAY_AND_MORE = timedelta(hours=25)
 RUNS_MAX = 6
 """Of gc, a day between each: what it takes back is pending for another day, and the last one has nothing to do."""

@@ -34,6 +34,8 @@ from stepwell.testing.stores import races, removal
 from tests.aws.moto import SleeplessThreads
 from tests.aws.servers import Proxy, Server, Stretch, serving
 
+pytestmark = pytest.mark.faults
+
 ABILITIES = Abilities(forgets=True)
 A_FEW: tuple[ClientCase, ...] = (
     sessions.everybody_who_opens_a_session_gets_the_same,
