@@ -202,14 +202,20 @@ def test_an_outage_is_not_answered_with_a_flood(alone: Service, fault: Fault) ->
 # Many at once
 
 
-def half(sent: Sent, ask: Callable[[], Any]) -> Any:
+def half(service: Service) -> Callable[[Sent, Callable[[], Any]], Any]:
     """Of the items to be deleted, half are; the others are left unprocessed."""
-    asked: dict[str, list[Any]] = json.loads(sent.body)["RequestItems"]
-    ((table, requests),) = asked.items()
-    done, left = requests[: len(requests) // 2], requests[len(requests) // 2 :]
-    if done:
-        client("dynamodb").batch_write_item(RequestItems={table: done})
-    return accepting({"UnprocessedItems": {table: left}})(sent, ask)
+
+    def fault(sent: Sent, ask: Callable[[], Any]) -> Any:
+        asked: dict[str, list[Any]] = json.loads(sent.body)["RequestItems"]
+        ((table, requests),) = asked.items()
+        done, left = requests[: len(requests) // 2], requests[len(requests) // 2 :]
+        row, service.fault = service.fault, None  # what is deleted here is no request of the store's
+        if done:
+            client("dynamodb").batch_write_item(RequestItems={table: done})
+        service.fault = row
+        return accepting({"UnprocessedItems": {table: left}})(sent, ask)
+
+    return fault
 
 
 async def journal_of_many(client: AsyncClient, clock: FakeClock) -> None:
@@ -225,7 +231,7 @@ async def journal_of_many(client: AsyncClient, clock: FakeClock) -> None:
 def test_items_that_are_left_unprocessed_are_deleted_later(service: Service) -> None:
     async def case(client: AsyncClient, clock: FakeClock) -> None:
         await journal_of_many(client, clock)
-        service.fault = row = Row(half, of("BatchWriteItem"), times=4)
+        service.fault = row = Row(half(service), of("BatchWriteItem"), times=4)
         assert (await client.gc()).reclaimed == 1
         assert len(row.befallen) == 4
         assert {item["pk"]["S"] for item in service.items()} == {"~audit/acme/list"}

@@ -70,7 +70,7 @@ class _Answering:
         answer = self._apply(operation, arguments, service.calm)
         told = _EPOCH + timedelta(microseconds=service.world.now) - service.dated_back
         date = format_datetime(told, usegmt=True)
-        metadata: Any = {"HTTPHeaders": {"date": date}}
+        metadata: Any = {"HTTPHeaders": {"date": date}, "RequestId": "R1"}
         service.after(operation, arguments)
         if isinstance(answer, ClientError):
             answer.response["ResponseMetadata"] = metadata

@@ -79,6 +79,7 @@ def test_nothing_but_the_ports_knows_of_event_loops() -> None:
     knowing = {name for name, tree in modules() if {one.split(".")[0] for one in imported(tree)} & {"asyncio", "anyio"}}
     assert knowing <= {
         "io.aio",
+        "io.aio_aws",
         "io.aio_turns",
         "testing.modelled.machine",
     }  # the last: both colours
