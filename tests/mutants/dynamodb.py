@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from stepwell import gc, view
-from stepwell.errors import CorruptJournal, OutcomeUnknown, Throttled, Unavailable
+from stepwell.errors import CorruptJournal, OutcomeUnknown, Unavailable
 from stepwell.journal.record import _FIELDS
 from stepwell.stores import chunks, dynamodb, dynamodb_calls, dynamodb_items, s3_blobs
 from stepwell.stores.base import JournalId, SlotTaken
@@ -189,14 +189,12 @@ async def _no_blobs(self: object, journal: JournalId) -> Sequence[str]:
     return ()
 
 
-def _all_deleted(delete_all: Callable[..., Awaitable[None]]) -> object:
-    async def deleted(self: Table, keys: Sequence[Item]) -> None:
-        try:
-            await delete_all(self, keys)
-        except Throttled:
-            return
+def _sent_once(delete: Callable[..., Awaitable[None]]) -> object:
+    async def forgetful(self: Table, requests: list[Any]) -> None:
+        batch = {"RequestItems": {self._options.table: requests}}
+        await self._call("batch_write_item", batch, writes=True)
 
-    return deleted
+    return forgetful
 
 
 def _stamped_anyway(arguments: Arguments) -> None:
@@ -315,7 +313,7 @@ DYNAMODB: Mapping[str, Mutant] = {
     "a removal takes slot 0 first": lambda: replaced(DynamoDBStore, "remove", _slot_0_first),
     "a removal does not say that it has begun": lambda: replaced(DynamoDBStore, "_change_slot_0", _without_a_mark),
     "a removal leaves the blobs": lambda: patch.object(Chunks, "names", _no_blobs),
-    "what a batch left undone is forgotten": lambda: replaced(Table, "delete_all", _all_deleted),
+    "what a batch left undone is forgotten": lambda: replaced(Table, "_delete", _sent_once),
     "what is past its time to live is there": lambda: constant((dynamodb,), "is_past", _never),
     "slot 0 is there past its time to live": lambda: replaced(DynamoDBStore, "_is_past", _but_slot_0),
     "items live no longer than their session": lambda: constant((dynamodb_items,), "LINGER_SECONDS", 0),
