@@ -13,10 +13,14 @@ from tests.aws.moto import COLOUR, Service
 ABILITIES = Abilities(forgets=True)
 
 
-@pytest.mark.parametrize("blobs", [False, True], ids=["items", "objects"])
 @pytest.mark.parametrize("case", store_cases())
-def test_store(case: StoreCase, service: Service, blobs: bool) -> None:
-    asyncio.run(check_store(case, partial(service.open_store, blobs=blobs), COLOUR[service.adapter]))
+def test_store(case: StoreCase, service: Service) -> None:
+    asyncio.run(check_store(case, service.open_store, COLOUR[service.adapter]))
+
+
+@pytest.mark.parametrize("case", store_cases())
+def test_store_with_objects(case: StoreCase, alone: Service) -> None:
+    asyncio.run(check_store(case, partial(alone.open_store, blobs=True), COLOUR[alone.adapter]))
 
 
 @pytest.mark.parametrize("case", client_cases())
