@@ -6,9 +6,10 @@ services  one, empty
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -241,3 +242,18 @@ def ports(adapter: Adapter, clock: Clock) -> Ports:
     """Ports of the adapter's colour."""
     tasks = BlockingTasks() if COLOUR[adapter] == "sync" else AsyncioTasks()
     return Ports(clock, tasks, Files(), os.urandom)
+
+
+def run(service: Service, case: Callable[[AsyncClient, FakeClock], Awaitable[None]], **options: Any) -> None:
+    """Run a case with a client, and close that."""
+
+    async def check() -> None:
+        clock = FakeClock()
+        opened = service.open_client(clock, **options)
+        try:
+            await case(opened, clock)
+        finally:
+            service.fault = None
+            await opened.aclose()
+
+    asyncio.run(check())

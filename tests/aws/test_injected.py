@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -43,7 +43,7 @@ from tests.aws.faults import (
     timed_out,
     unreachable,
 )
-from tests.aws.moto import Service, client, ports
+from tests.aws.moto import Service, client, ports, run
 from tests.aws.writes import FOR_OBJECTS, INVOCATION, WRITES, Write
 
 HOUR = timedelta(hours=1)
@@ -73,21 +73,6 @@ DONE: dict[str, Fault] = {
 FAULTS = [pytest.param(fault, id=f"{name}, not done") for name, fault in NOTHING_DONE.items()] + [
     pytest.param(fault, id=f"{name}, done") for name, fault in DONE.items()
 ]
-
-
-def run(service: Service, case: Callable[[AsyncClient, FakeClock], Awaitable[None]], **options: Any) -> None:
-    """Run a case with a client, and close that."""
-
-    async def check() -> None:
-        clock = FakeClock()
-        opened = service.open_client(clock, **options)
-        try:
-            await case(opened, clock)
-        finally:
-            service.fault = None
-            await opened.aclose()
-
-    asyncio.run(check())
 
 
 def any_request(sent: Sent) -> bool:

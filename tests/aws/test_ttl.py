@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,25 +17,11 @@ from stepwell.stores.dynamodb_items import LINGER_SECONDS, SLOT_0
 from stepwell.testing import FakeClock, attempt, collected, refused
 from stepwell.testing.clients.operations import ADDITIONS, READS, TAGS, Written, session_with_a_step
 from tests.aws.faults import Row, of, unreachable
-from tests.aws.moto import TABLE, Service, client
+from tests.aws.moto import TABLE, Service, client, run
 
 KEPT, LONGER = timedelta(days=30), timedelta(days=90)
 LINGER = timedelta(seconds=LINGER_SECONDS)
 KEY = "INC-7"
-
-
-def run(service: Service, case: Callable[[AsyncClient, FakeClock], Awaitable[None]], **options: Any) -> None:
-    """Run a case with a client, and close that."""
-
-    async def check() -> None:
-        clock = FakeClock()
-        opened = service.open_client(clock, **options)
-        try:
-            await case(opened, clock)
-        finally:
-            await opened.aclose()
-
-    asyncio.run(check())
 
 
 def records(service: Service) -> list[dict[str, Any]]:

@@ -185,8 +185,8 @@ def _without_a_mark(change: Callable[..., Awaitable[None]]) -> object:
     return changed
 
 
-async def _no_blobs(self: object, journal: JournalId) -> Sequence[str]:
-    return ()
+async def _nothing_removed(self: object, journal: JournalId) -> None:
+    pass
 
 
 def _sent_once(delete: Callable[..., Awaitable[None]]) -> object:
@@ -312,7 +312,7 @@ DYNAMODB: Mapping[str, Mutant] = {
     "an erasure changes the time to live": lambda: _edited("update_item", _as_a_new_item),
     "a removal takes slot 0 first": lambda: replaced(DynamoDBStore, "remove", _slot_0_first),
     "a removal does not say that it has begun": lambda: replaced(DynamoDBStore, "_change_slot_0", _without_a_mark),
-    "a removal leaves the blobs": lambda: patch.object(Chunks, "names", _no_blobs),
+    "a removal leaves the blobs": lambda: patch.object(Chunks, "remove_all", _nothing_removed),
     "what a batch left undone is forgotten": lambda: replaced(Table, "_delete", _sent_once),
     "what is past its time to live is there": lambda: constant((dynamodb,), "is_past", _never),
     "slot 0 is there past its time to live": lambda: replaced(DynamoDBStore, "_is_past", _but_slot_0),

@@ -39,6 +39,10 @@ class Blobs(Protocol):
         """See `JournalStore.remove_blob`."""
         ...
 
+    async def remove_all(self, journal: JournalId) -> None:
+        """Remove every blob of a journal; what is not there is removed already."""
+        ...
+
     async def sessions(self, tenant: str, after: bytes | None, limit: int) -> Sequence[bytes]:
         """Up to *limit* sessions above *after* with blobs that no other list tells of, the least first."""
         ...

@@ -112,7 +112,19 @@ class Chunks:
 
     async def remove(self, journal: JournalId, name: str) -> None:
         """Whichever of its chunks are there."""
-        query = self._chunks(journal, name, {"ConsistentRead": True, "ProjectionExpression": "pk, sk"})
+        await self._remove(self._chunks(journal, name, {"ConsistentRead": True, "ProjectionExpression": "pk, sk"}))
+
+    async def remove_all(self, journal: JournalId) -> None:
+        """All that lies in the partition, in one query."""
+        every = {
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": text(blobs_partition(journal))},
+            "ConsistentRead": True,
+            "ProjectionExpression": "pk, sk",
+        }
+        await self._remove(self._table.query(every))
+
+    async def _remove(self, query: Query) -> None:
         while query.more:
             await self._table.delete_all(await query.page())
 

@@ -75,8 +75,11 @@ class S3Blobs:
 
     async def names(self, journal: JournalId) -> Sequence[str]:
         """Those in the bucket, a thousand with each request, and the older ones."""
+        return [*await self._older.names(journal), *await self._own_names(journal)]
+
+    async def _own_names(self, journal: JournalId) -> list[str]:
         prefix = self._key(journal, "")
-        names = list(await self._older.names(journal))
+        names: list[str] = []
         async for page in self._pages(Prefix=prefix):
             names += [found["Key"][len(prefix) :] for found in page.get("Contents", ())]
         return names
@@ -88,8 +91,17 @@ class S3Blobs:
 
     async def remove(self, journal: JournalId, name: str) -> None:
         """Wherever it is."""
-        await self._call("delete_object", writes=True, Key=self._key(journal, name))
+        await self._delete(journal, name)
         await self._older.remove(journal, name)
+
+    async def remove_all(self, journal: JournalId) -> None:
+        """Those in the bucket one by one, and the older ones."""
+        for name in await self._own_names(journal):
+            await self._delete(journal, name)
+        await self._older.remove_all(journal)
+
+    async def _delete(self, journal: JournalId, name: str) -> None:
+        await self._call("delete_object", writes=True, Key=self._key(journal, name))
 
     async def sessions(self, tenant: str, after: bytes | None, limit: int) -> Sequence[bytes]:
         """From the bucket's names; a page may hold fewer than there are, and names that are nobody's session."""
