@@ -5,6 +5,8 @@
     memory:  memory:name
     dynamodb://table
         ?region= endpoint_url= blobs=s3://bucket/prefix ttl=30d create=1 home_region=
+    s3://bucket/prefix
+        ?region= endpoint_url= segment= ttl=30d kms_key_arn= tags=team=support storage_class= bucket_owner=
     every one: ?tenant=NAME
 
 Without a URL: the environment variable `STEPWELL_URL`, else a folder in the user's data directory.
@@ -30,12 +32,13 @@ from stepwell.stores.base import JournalStore
 
 if TYPE_CHECKING:
     from stepwell.stores.dynamodb_options import DynamoDBOptions
+    from stepwell.stores.s3_options import S3Options
 
 ENVIRONMENT = "STEPWELL_URL"
 DEFAULT_TENANT = "default"
 URL_MAX_CHARACTERS = 4096
-_KNOWN = "file:./dir, file:///abs/dir, dynamodb://table, memory: or memory:name"
-_LATER = frozenset({"s3", "bedrock"})
+_KNOWN = "file:./dir, file:///abs/dir, dynamodb://table, s3://bucket/prefix, memory: or memory:name"
+_LATER = frozenset({"bedrock"})
 _WITHOUT_AWS = frozenset({"file", "memory"})
 
 
@@ -77,6 +80,8 @@ def parse(url: str, tenant: str | None = None, given: Given | None = None) -> Ta
             return Target(_memory(rest, options), whose)
         case "dynamodb":
             return Target(_dynamodb(rest, options, given), whose, _retention(options))
+        case "s3":
+            return Target(_s3(rest, options, given), whose, _retention(options))
         case later if later in _LATER:
             raise NotSupported(f"url: this version of stepwell has no {later}: store; use {_KNOWN}")
         case _:
@@ -180,10 +185,38 @@ def _dynamodb(rest: str, options: Mapping[str, str], given: Given | None) -> Cal
     return lambda ports: DynamoDBStore(ports, chosen)
 
 
-def _retention(options: Mapping[str, str]) -> timedelta | None:
-    from stepwell import dynamodb_url
+def s3_options(url: str) -> S3Options:
+    """What an `s3:` URL says of its bucket.
 
-    return dynamodb_url.retention(options)
+    Raises:
+        InvalidRequest: it is malformed, or of another store; the message says what would be right.
+        NotSupported: a directory bucket.
+    """
+    scheme, rest, options = _split(url)
+    if scheme != "s3":
+        raise InvalidRequest(f"url: {shown(url)} is no s3://bucket/prefix")
+    _tenant(options.pop("tenant", None), None)
+    return _s3_options(rest, options)
+
+
+def _s3_options(rest: str, options: Mapping[str, str], given: Given | None = None) -> S3Options:
+    from stepwell import s3_url
+
+    _only(options, *s3_url.OPTIONS)
+    return s3_url.parse(rest, options, given)
+
+
+def _s3(rest: str, options: Mapping[str, str], given: Given | None) -> Callable[[Ports], JournalStore]:
+    from stepwell.stores.s3 import S3Store
+
+    chosen = _s3_options(rest, options, given)
+    return lambda ports: S3Store(ports, chosen)
+
+
+def _retention(options: Mapping[str, str]) -> timedelta | None:
+    from stepwell import aws_url
+
+    return aws_url.retention(options)
 
 
 def _data_folder() -> Path:

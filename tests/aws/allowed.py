@@ -23,7 +23,9 @@ def refused(policy: Mapping[str, Any], operation: str, arguments: Mapping[str, A
 def _asked(operation: str, arguments: Mapping[str, Any], region: str) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     for action in _OPERATIONS.get(operation, (f"unknown:{operation}",)):
         if action.startswith("s3:"):
-            yield action, *_of_s3(operation, action, arguments)
+            objects = arguments["Delete"]["Objects"] if "Delete" in arguments else ({},)
+            for one in objects:
+                yield action, *_of_s3(operation, action, {**arguments, **one})
             continue
         for table in arguments.get("RequestItems") or {arguments["TableName"]: None}:
             index = f"/index/{arguments['IndexName']}" if "IndexName" in arguments else ""

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from stepwell.stores import iam
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
+from stepwell.stores.s3_options import S3Place
 from tests.aws.allowed import refused
 from tests.aws.moto import ADAPTERS, BUCKET, PREFIX, REGION, TABLE, Service, services
 

@@ -31,8 +31,10 @@ from stepwell.io.ports import Clock, Ports, Tasks
 from stepwell.limits import Limits
 from stepwell.stores.chunks import CHUNK_BYTES
 from stepwell.stores.dynamodb import DynamoDBStore
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
 from stepwell.stores.dynamodb_table import DEFINITION
+from stepwell.stores.s3 import S3Store
+from stepwell.stores.s3_options import S3Options, S3Place
 from stepwell.sync import Client
 from stepwell.testing import Colour, FakeClock, Lifted
 from tests.aws import quick_moto
@@ -98,6 +100,15 @@ class Service:
             return Told(self._open(target, tasks), self, ports.clock)
 
         return DynamoDBStore(ports, chosen, open_aws=open_aws, chunk_bytes=chunk_bytes)
+
+    def open_s3(self, ports: Ports, **options: Any) -> S3Store:
+        """A store in the bucket."""
+        chosen = S3Options(S3Place(BUCKET, PREFIX), region=REGION, **options)
+
+        def open_aws(target: AwsTarget, tasks: Tasks) -> Aws:
+            return Told(self._open(target, tasks), self, ports.clock)
+
+        return S3Store(ports, chosen, open_aws=open_aws)
 
     def _open(self, target: AwsTarget, tasks: Tasks) -> Aws:
         if self.adapter == "aiobotocore":
@@ -172,6 +183,9 @@ class Told:
 
     async def region(self) -> str:
         return await self._below.region()
+
+    async def endpoint(self) -> str:
+        return await self._below.endpoint()
 
     async def aclose(self) -> None:
         await self._below.aclose()

@@ -27,8 +27,9 @@ from stepwell.io.aws import Aws, AwsTarget, open_aws
 from stepwell.io.ports import Ports, Tasks
 from stepwell.stores.base import JournalId, JournalStore
 from stepwell.stores.dynamodb import DynamoDBStore
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
 from stepwell.stores.forwarded import Forwarded
+from stepwell.stores.s3_options import S3Place
 from tests.aws.moto import BUCKET, REGION, Service, Told
 
 P = ParamSpec("P")

@@ -86,5 +86,8 @@ class Service:
         """See `Aws`."""
         return REGION
 
+    async def endpoint(self) -> str:
+        return "https://service.example"
+
     async def aclose(self) -> None:
         """See `Aws`."""

@@ -16,8 +16,9 @@ from stepwell.io.clock import SystemClock
 from stepwell.io.ports import Tasks
 from stepwell.stores.base import JournalId
 from stepwell.stores.dynamodb import DynamoDBStore
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
 from stepwell.stores.iam import ACTIONS, CREATING, Mode, policy
+from stepwell.stores.s3_options import S3Place
 from tests.aws.allowed import refused
 from tests.aws.moto import BUCKET, PREFIX, REGION, TABLE, client, ports, services
 from tests.aws.service import refusal
@@ -49,6 +50,9 @@ class Guarded:
     async def region(self) -> str:
         return await self._below.region()
 
+    async def endpoint(self) -> str:
+        return await self._below.endpoint()
+
     async def aclose(self) -> None:
         await self._below.aclose()
 
@@ -79,7 +83,9 @@ def test_nothing_is_allowed_that_no_call_needs() -> None:
         assert list(writer.steps(session)) == [step]
         writer.redact(session, session, step.invocation_step_id, reason="a test says so")
     store = DynamoDBStore(ports("boto3", SystemClock()), OPTIONS, open_aws=opening("rw", OPTIONS, made))
-    run_sync(store.remove(JournalId("default", UUID(session).bytes)))
+    journal = JournalId("default", UUID(session).bytes)
+    run_sync(store.remove_blob(journal, "00"))
+    run_sync(store.remove(journal))
     run_sync(store.aclose())
     assert set[str]().union(*(one.operations for one in made)) == ACTIONS["rw"].keys()
 

@@ -9,16 +9,19 @@ from botocore.exceptions import ClientError
 
 from stepwell.blocking import run_sync
 from stepwell.errors import CorruptJournal, PermissionDenied
+from stepwell.io.blocking import BlockingTasks
 from stepwell.stores.base import JournalId
 from stepwell.stores.blobs import Blobs
-from stepwell.stores.dynamodb_options import S3Place
+from stepwell.stores.moved_blobs import MovedBlobs
 from stepwell.stores.s3_blobs import S3Blobs
+from stepwell.stores.s3_bucket import Bucket
+from stepwell.stores.s3_options import quoted
 
 HERE, THERE = JournalId("acme", bytes(16)), JournalId("acme", bytes(15) + b"1")
 NAME = "ab" * 32
 
 
-class Bucket:
+class FakeAws:
     """`Aws` of a bucket without the object; it notes what is put."""
 
     def __init__(self, code: str) -> None:
@@ -28,11 +31,14 @@ class Bucket:
     async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
         if operation == "put_object":
             self.put.append((arguments["Key"], arguments["Body"]))
-            return {}
+            return {"ETag": '"1"'}
         raise ClientError({"Error": {"Code": self._code, "Message": "no"}}, operation)
 
     async def region(self) -> str:
         return "eu-west-1"
+
+    async def endpoint(self) -> str:
+        return "https://s3.eu-west-1.amazonaws.com"
 
     async def aclose(self) -> None:
         pass
@@ -50,9 +56,10 @@ class Older:
         return b"older"
 
 
-def _blobs(code: str, *held: str) -> tuple[S3Blobs, Bucket]:
-    bucket, older = Bucket(code), Older(*held)
-    return S3Blobs(bucket, S3Place("payloads"), older=cast(Blobs, older)), bucket
+def _blobs(code: str, *held: str) -> tuple[MovedBlobs, FakeAws]:
+    aws, older = FakeAws(code), Older(*held)
+    objects = S3Blobs(Bucket(aws, "payloads", BlockingTasks()), quoted)
+    return MovedBlobs(objects, older=cast(Blobs, older)), aws
 
 
 # 403 is what S3 tells of an object that is not there to whoever may not list the whole bucket.

@@ -54,6 +54,9 @@ class Service:
     async def region(self) -> str:
         return REGION
 
+    async def endpoint(self) -> str:
+        return "https://service.example"
+
     async def aclose(self) -> None:
         pass
 

@@ -10,9 +10,10 @@ import botocore.session
 import pytest
 
 from stepwell.errors import InvalidRequest
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
 from stepwell.stores.dynamodb_table import template
 from stepwell.stores.iam import ACTIONS, CREATING, Mode, policy
+from stepwell.stores.s3_options import S3Place
 from tests.aws.cfn import complaints
 from tests.aws.service import KEY, REGION
 

@@ -11,13 +11,14 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from stepwell import AsyncClient, Client, Limits, dynamodb_url
+from stepwell import AsyncClient, Client, Limits, aws_url
 from stepwell.errors import InvalidRequest
 from stepwell.io.aws import Given, check_given
 from stepwell.io.ports import Ports
 from stepwell.stores.base import JournalStore
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
 from stepwell.stores.memory import MemoryStore
+from stepwell.stores.s3_options import S3Place
 from stepwell.urls import Target, dynamodb_options, parse
 
 DAY = timedelta(days=1)
@@ -55,7 +56,7 @@ def test_a_table_is_all_that_a_url_needs() -> None:
     ],
 )
 def test_a_time_to_live_is_a_length_of_time(text: str, expected: timedelta) -> None:
-    assert dynamodb_url.retention({"ttl": text}) == expected
+    assert aws_url.retention({"ttl": text}) == expected
 
 
 @pytest.mark.parametrize(

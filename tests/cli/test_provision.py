@@ -12,7 +12,8 @@ from stepwell.cli import exits, table
 from stepwell.errors import Throttled
 from stepwell.io.aws import open_aws
 from stepwell.stores import dynamodb_table, iam
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
+from stepwell.stores.s3_options import S3Place
 from tests.aws.service import KEY, OTHER_KEY, REGION, client, refusal
 from tests.cli.bench import Bench, error_of, lines
 

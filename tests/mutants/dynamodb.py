@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 from stepwell import gc, view
 from stepwell.errors import CorruptJournal, OutcomeUnknown, Unavailable
+from stepwell.io.server_time import ServerTime
 from stepwell.journal.record import _FIELDS
 from stepwell.stores import chunks, dynamodb, dynamodb_calls, dynamodb_items, s3_blobs
 from stepwell.stores.base import JournalId, SlotTaken
@@ -21,7 +22,9 @@ from stepwell.stores.chunks import Chunks
 from stepwell.stores.dynamodb import DynamoDBStore
 from stepwell.stores.dynamodb_calls import Query, Refused, Table
 from stepwell.stores.dynamodb_items import SLOT_0, Item
+from stepwell.stores.moved_blobs import MovedBlobs
 from stepwell.stores.s3_blobs import S3Blobs
+from stepwell.stores.s3_bucket import Bucket
 from stepwell.view import View
 from tests.mutants.protocol import Mutant, constant, replaced
 
@@ -148,8 +151,8 @@ async def _refreshed_anyway(self: View, now: Any, *, fresh: bool) -> Any:
 
 
 def _backwards(hear: Callable[..., None]) -> object:
-    def heard(self: Table, answer: Any) -> None:
-        self.server_time = None
+    def heard(self: ServerTime, answer: Any) -> None:
+        self.latest = None
         self._date = ""
         hear(self, answer)
 
@@ -244,16 +247,12 @@ def _is_chunk(item: Item) -> bool:
     return "chunks" in item and "data" in item
 
 
-def _over_what_is_there(call: Callable[..., Awaitable[Any]]) -> object:
-    async def called(self: S3Blobs, operation: str, *, writes: bool, **arguments: Any) -> Any:
-        arguments.pop("IfNoneMatch", None)
-        return await call(self, operation, writes=writes, **arguments)
-
-    return called
+async def _over_what_is_there(self: Bucket, key: str, body: bytes, *, key_arn: str | None = None) -> str | None:
+    return await self.put(key, body, key_arn=key_arn)
 
 
-async def _the_object_alone(self: S3Blobs, journal: JournalId, name: str) -> None:
-    await self._call("put_object", writes=True, Key=self._key(journal, name), Body=b"", Metadata=s3_blobs._BLANK)
+async def _the_object_alone(self: MovedBlobs, journal: JournalId, name: str) -> None:
+    await self._blobs.blank(journal, name)
 
 
 async def _the_first_chunk_alone(self: Chunks, journal: JournalId, name: str) -> None:
@@ -265,8 +264,8 @@ async def _not_blank(self: Chunks, journal: JournalId, name: str) -> bool:
 
 
 def _page_of_a_bucket(pages: Callable[..., Any]) -> object:
-    async def first(self: S3Blobs, **asked: Any) -> Any:
-        async for page in pages(self, **asked):
+    async def first(self: Bucket, prefix: str, **asked: Any) -> Any:
+        async for page in pages(self, prefix, **asked):
             yield page
             return
 
@@ -306,7 +305,7 @@ DYNAMODB: Mapping[str, Mutant] = {
     "a slot 0 that is to be removed is read": lambda: replaced(DynamoDBStore, "_records", _though_gone),
     "the first page is taken for all": lambda: replaced(Query, "page", _one_page),
     "a view of any age is read on from": lambda: patch.object(View, "current", _refreshed_anyway),
-    "the time of replies goes backwards": lambda: replaced(Table, "_hear", _backwards),
+    "the time of replies goes backwards": lambda: replaced(ServerTime, "hear", _backwards),
     "an erasure has no condition": lambda: _edited("update_item", _unconditional),
     "an erasure brings a trimmed slot 0 back": lambda: _edited("update_item", _if_there),
     "an erasure changes the time to live": lambda: _edited("update_item", _as_a_new_item),
@@ -326,15 +325,15 @@ DYNAMODB: Mapping[str, Mutant] = {
     "a blob that lacks a chunk is empty": lambda: replaced(Chunks, "get", _empty_if_missing),
     "an object that is gone is empty": lambda: replaced(S3Blobs, "get", _empty_if_missing),
     "a chunk is put over what is there": lambda: _conditions(_is_chunk, None),
-    "an object is put over what is there": lambda: replaced(S3Blobs, "_call", _over_what_is_there),
+    "an object is put over what is there": lambda: replaced(Bucket, "put_new", lambda _: _over_what_is_there),
     "the chunks of a blob are removed in place of being blanked": lambda: patch.object(Chunks, "blank", Chunks.remove),
     "an object is removed in place of being blanked": lambda: patch.object(S3Blobs, "blank", S3Blobs.remove),
     "only the first chunk is blanked": lambda: patch.object(Chunks, "blank", _the_first_chunk_alone),
     "a put behind a blank blob leaves what it wrote": lambda: patch.object(Chunks, "_is_blank", _not_blank),
-    "a blob from before the bucket is not blanked": lambda: patch.object(S3Blobs, "blank", _the_object_alone),
+    "a blob from before the bucket is not blanked": lambda: patch.object(MovedBlobs, "blank", _the_object_alone),
     "a blank object is taken for a blob": lambda: constant((s3_blobs,), "_is_blank", _never),
     "only the first chunk is in the index": lambda: replaced(chunks, "_chunk", _first_in_the_index),
-    "the first page of a bucket is taken for all": lambda: replaced(S3Blobs, "_pages", _page_of_a_bucket),
+    "the first page of a bucket is taken for all": lambda: replaced(Bucket, "pages", _page_of_a_bucket),
     "an internal error is told as a failure": lambda: replaced(
         dynamodb_calls, "translated", _surely_not("InternalServerError")
     ),

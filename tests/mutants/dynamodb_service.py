@@ -16,7 +16,8 @@ from stepwell.io.blocking import BlockingTasks
 from stepwell.io.files import Files
 from stepwell.io.ports import Ports, Tasks
 from stepwell.stores.dynamodb import DynamoDBStore
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
+from stepwell.stores.s3_options import S3Place
 from stepwell.testing.bench import FakeClock
 from stepwell.testing.simulated.aws import Apply
 from stepwell.testing.simulated.dynamodb import BUCKET, CHUNK_BYTES, TABLE, SimulatedTable
@@ -80,6 +81,9 @@ class _Answering:
 
     async def region(self) -> str:
         return "eu-central-1"
+
+    async def endpoint(self) -> str:
+        return "https://service.example"
 
     async def aclose(self) -> None:
         pass

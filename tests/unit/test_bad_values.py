@@ -38,7 +38,7 @@ URLS: list[Any] = [
     *("memory:?tenant=a&tenant=a", "memory:?network=1", "memory:\u202ea"),
     *("dynamodb:", "dynamodb:table", "dynamodb://", "dynamodb://t", "dynamodb://table/x", "dynamodb://ta%20ble"),
     *("dynamodb://table?network=1", "dynamodb://table?ttl=0s", "dynamodb://table?ttl=99999w", "dynamodb://table?ttl="),
-    *("s3://bucket/prefix", "bedrock://us-west-2"),
+    *("s3://bucket--euw1-az1--x-s3/prefix", "bedrock://us-west-2"),
 ]
 BROUGHT: list[Any] = [7, "session", b"client", [7], ["x"], {"a": 1}, object(), Text(text=MARK), int]
 TENANTS: list[Any] = [

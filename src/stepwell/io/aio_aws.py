@@ -46,6 +46,11 @@ class AioAws:
         client = await self._made()
         return str(client.meta.region_name)
 
+    async def endpoint(self) -> str:
+        """See `Aws`."""
+        client = await self._made()
+        return str(client.meta.endpoint_url)
+
     async def _made(self) -> Any:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # the connections of the former one ended with it
@@ -81,10 +86,13 @@ def _prepared(target: AwsTarget) -> tuple[Any, Any]:
     try:
         from aiobotocore.config import AioConfig
         from aiobotocore.session import AioSession
+
+        from stepwell.io.aio_http import OneAttempt
     except ImportError as error:
         raise NotSupported(
             "aiobotocore is installed, but cannot be imported: pip install 'stepwell[aio]', or remove it"
         ) from error
     session: Any = AioSession()
     MODELS.give(session, target.service)
-    return session, configured(target, AioConfig, session.user_agent())
+    base: Any = AioConfig(http_session_cls=OneAttempt)
+    return session, base.merge(configured(target, AioConfig, session.user_agent()))

@@ -52,6 +52,10 @@ class Aws(Protocol):
         """The region that is called."""
         ...
 
+    async def endpoint(self) -> str:
+        """The URL that is called."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of connections. The next call makes them anew."""
         ...
@@ -154,6 +158,11 @@ class Boto3Aws:
         """See `Aws`."""
         client = self._client or await self._made()
         return str(client.meta.region_name)
+
+    async def endpoint(self) -> str:
+        """See `Aws`."""
+        client = self._client or await self._made()
+        return str(client.meta.endpoint_url)
 
     async def _made(self) -> Any:
         async with self._making:

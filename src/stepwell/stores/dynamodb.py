@@ -47,7 +47,10 @@ from stepwell.stores.dynamodb_items import (
     text,
 )
 from stepwell.stores.dynamodb_options import DynamoDBOptions
+from stepwell.stores.moved_blobs import MovedBlobs
 from stepwell.stores.s3_blobs import S3Blobs
+from stepwell.stores.s3_bucket import Bucket
+from stepwell.stores.s3_options import quoted
 
 INLINE_BYTES = 256 * 1024
 INLINE_BYTES_BESIDE_S3 = 8 * 1024
@@ -89,7 +92,9 @@ class DynamoDBStore:
         self.copies: tuple[str, ...] = ("point-in-time recovery and backups of the table",)
         if options.blobs is not None:
             s3 = open_aws(AwsTarget("s3", options.region, None, options.given), ports.tasks)
-            self._blobs = S3Blobs(s3, options.blobs, older=chunks)
+            begin = options.blobs.begin
+            objects = S3Blobs(Bucket(s3, options.blobs.bucket, ports.tasks), lambda tenant: f"{begin}{quoted(tenant)}")
+            self._blobs = MovedBlobs(objects, older=chunks)
             self.inline_bytes = INLINE_BYTES_BESIDE_S3
             self.copies += ("versions and replicas of the bucket",)
 

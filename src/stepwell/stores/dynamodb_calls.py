@@ -8,7 +8,6 @@ Refused   what a conditional write found instead
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepwell.errors import Throttled, Unavailable
@@ -16,6 +15,7 @@ from stepwell.io.aws import Aws
 from stepwell.io.aws_errors import translated
 from stepwell.io.fork import after_fork
 from stepwell.io.ports import Tasks
+from stepwell.io.server_time import ServerTime
 from stepwell.stores import dynamodb_table as table
 from stepwell.stores.dynamodb_items import Item
 from stepwell.stores.dynamodb_options import DynamoDBOptions
@@ -46,11 +46,15 @@ class Table:
         self._state: table.TableState | None = None
         self._unlock()
         after_fork(self._unlock)
-        self._date = ""
-        self.server_time: int | None = None
+        self._time = ServerTime()
 
     def _unlock(self) -> None:
         self._lock = self._tasks.lock()
+
+    @property
+    def server_time(self) -> int | None:
+        """The latest `Date` of a reply, in microseconds since 1970."""
+        return self._time.latest
 
     async def state(self) -> table.TableState:
         """What the table is like; looked at once, before anything else.
@@ -138,32 +142,17 @@ class Table:
         try:
             answer = await self._aws.call(operation, **arguments)
         except ClientError as error:
-            self._hear(error.response)
+            self._time.hear(error.response)
             if error.response.get("Error", {}).get("Code") == _FAILED:
                 raise _ConditionFailed(_item_of(error)) from error
             raise translated(error, writes=writes, what=self._what(operation)) from error
         except BotoCoreError as error:
             raise translated(error, writes=writes, what=self._what(operation)) from error
-        self._hear(answer)
+        self._time.hear(answer)
         return answer
 
     def _what(self, operation: str) -> str:
         return f"{operation} on DynamoDB table {self._options.table}"
-
-    def _hear(self, answer: Any) -> None:
-        """Note the time of a reply of the service's own; most come in the same second as the one before.
-
-        A reply without a request's id is a proxy's, whatever time it tells: sessions would be over by it.
-        """
-        metadata = answer.get("ResponseMetadata", {})
-        date = metadata.get("HTTPHeaders", {}).get("date", "")
-        if date and date != self._date and metadata.get("RequestId"):
-            self._date = date
-            try:
-                told = int(parsedate_to_datetime(date).timestamp()) * 1_000_000
-            except ValueError:
-                return  # a proxy's, or an emulator's
-            self.server_time = max(told, self.server_time or 0)
 
     async def aclose(self) -> None:
         """Let go of the connections."""

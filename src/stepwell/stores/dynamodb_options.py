@@ -1,18 +1,11 @@
-"""What a `dynamodb:` URL and its caller say: `DynamoDBOptions`; where big payloads go: `S3Place`."""
+"""What a `dynamodb:` URL and its caller say: `DynamoDBOptions`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from stepwell.io.aws import Given
-
-
-@dataclass(frozen=True, slots=True)
-class S3Place:
-    """A bucket, and what the names of objects in it begin with: `prefix/`, or nothing where *prefix* is empty."""
-
-    bucket: str
-    prefix: str = ""
+from stepwell.stores.s3_options import S3Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from stepwell.stores.dynamodb_items import INDEX
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
+from stepwell.stores.s3_options import S3Place
 
 Mode = Literal["rw", "ro"]
 
@@ -32,6 +33,7 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = {
     "copy_object": ("s3:GetObject", "s3:PutObject"),
     "head_object": ("s3:GetObject",),
     "delete_object": ("s3:DeleteObject",),
+    "delete_objects": ("s3:DeleteObject",),
 }
 ACTIONS: Final[Mapping[Mode, Mapping[str, tuple[str, ...]]]] = {"ro": _READS, "rw": {**_READS, **_WRITES}}
 """By what a user may do: the operations that are called, by the names of a client's methods, and what allows each."""

@@ -95,6 +95,10 @@ class Calls:
         """The only one."""
         return REGION
 
+    async def endpoint(self) -> str:
+        """Not AWS's: what it keeps is looked at."""
+        return _ENDPOINT
+
     async def aclose(self) -> None:
         """Nothing to let go of."""
 

@@ -28,8 +28,9 @@ from stepwell.io.ports import Tasks as AnyTasks
 from stepwell.stores.base import JournalId, JournalStore
 from stepwell.stores.dynamodb import DynamoDBStore
 from stepwell.stores.dynamodb_items import INDEX, SLOT_0, blobs_partition, session_partition
-from stepwell.stores.dynamodb_options import DynamoDBOptions, S3Place
+from stepwell.stores.dynamodb_options import DynamoDBOptions
 from stepwell.stores.dynamodb_table import DEFINITION
+from stepwell.stores.s3_options import S3Place
 from stepwell.testing.simulated.aws import Answer, Arguments, Calls, Codes, error
 from stepwell.testing.simulated.expressions import Item, bound, holds, projected, updated
 from stepwell.testing.simulated.faults import Line

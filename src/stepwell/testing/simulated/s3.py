@@ -1,4 +1,4 @@
-"""S3 as its documentation has it, as far as blobs need it: strongly consistent; a put may ask that nothing be there.
+"""S3 as its documentation has it: strongly consistent; a write may ask that nothing be there, or a certain version.
 
 A list comes in pages of any size up to what was asked for. The last write of an object stands, however late it arrives.
 """
@@ -6,7 +6,7 @@ A list comes in pages of any size up to what was asked for. The last write of an
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -18,13 +18,26 @@ S3_CODES = Codes(("SlowDown",), ("SlowDown", "OperationAborted", "ConditionalReq
 PAGE_MAX = 1000
 
 
+class Object(NamedTuple):
+    """An object: its bytes, its version, its metadata."""
+
+    body: bytes
+    etag: str
+    metadata: dict[str, str]
+
+
 class SimulatedS3:
     """One bucket."""
 
     def __init__(self, world: World) -> None:
         self._random = world.random
-        self.objects: dict[str, bytes] = {}
-        self._metadata: dict[str, dict[str, str]] = {}
+        self._versions = 0
+        self.stored: dict[str, Object] = {}
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        """The bytes of each object."""
+        return {key: found.body for key, found in self.stored.items()}
 
     def apply(self, operation: str, arguments: Arguments, calm: bool) -> Answer | ClientError:
         """What the service does at one moment."""
@@ -32,31 +45,48 @@ class SimulatedS3:
         return act(arguments)
 
     def _put_object(self, arguments: Arguments) -> Answer | ClientError:
-        key = arguments["Key"]
-        if "IfNoneMatch" in arguments and key in self.objects:
+        return self._refusal(arguments) or self._put(arguments["Key"], arguments["Body"], arguments.get("Metadata", {}))
+
+    def _refusal(self, arguments: Arguments) -> ClientError | None:
+        found = self.stored.get(arguments["Key"])
+        if "IfNoneMatch" in arguments and found is not None:
             return error("PreconditionFailed", 412)
-        self.objects[key], self._metadata[key] = arguments["Body"], arguments.get("Metadata", {})
-        return {}
+        if "IfMatch" in arguments and found is None:  # servers differ
+            return self._random.choice((error("NoSuchKey", 404), error("PreconditionFailed", 412)))
+        if "IfMatch" in arguments and found is not None and found.etag != arguments["IfMatch"]:
+            return error("PreconditionFailed", 412)
+        return None
+
+    def _put(self, key: str, body: bytes, metadata: dict[str, str]) -> Answer:
+        self._versions += 1
+        self.stored[key] = Object(body, f'"{self._versions}"', metadata)
+        return {"ETag": self.stored[key].etag}
 
     def _get_object(self, arguments: Arguments) -> Answer | ClientError:
-        key = arguments["Key"]
-        if key not in self.objects:
+        found = self.stored.get(arguments["Key"])
+        if found is None:
             return error("NoSuchKey", 404)
-        return {"Body": self.objects[key], "Metadata": self._metadata[key]}
+        if found.etag == arguments.get("IfNoneMatch"):
+            return error("304", 304)
+        return {"Body": found.body, "ETag": found.etag, "Metadata": found.metadata}
 
     def _head_object(self, arguments: Arguments) -> Answer | ClientError:
-        key = arguments["Key"]
-        return {"Metadata": self._metadata[key]} if key in self.objects else error("404", 404)
+        found = self.stored.get(arguments["Key"])
+        return error("404", 404) if found is None else {"ETag": found.etag, "Metadata": found.metadata}
 
     def _copy_object(self, arguments: Arguments) -> Answer | ClientError:
-        source, key = arguments["CopySource"]["Key"], arguments["Key"]
-        if source not in self.objects:
+        source = self.stored.get(arguments["CopySource"]["Key"])
+        if source is None:
             return error("NoSuchKey", 404)
-        self.objects[key], self._metadata[key] = self.objects[source], self._metadata[source]
-        return {}
+        return self._refusal(arguments) or self._put(arguments["Key"], source.body, source.metadata)
 
     def _delete_object(self, arguments: Arguments) -> Answer:
-        self.objects.pop(arguments["Key"], None)
+        self.stored.pop(arguments["Key"], None)
+        return {}
+
+    def _delete_objects(self, arguments: Arguments) -> Answer:
+        for one in arguments["Delete"]["Objects"]:
+            self.stored.pop(one["Key"], None)
         return {}
 
     def _list_objects_v2(self, arguments: Arguments) -> Answer:
@@ -75,7 +105,7 @@ class SimulatedS3:
     def _groups(self, prefix: str, delimiter: Any) -> dict[str, bool]:
         """Names below *prefix*, cut behind the delimiter; whether each was cut."""
         found: dict[str, bool] = {}
-        for name in self.objects:
+        for name in self.stored:
             if name.startswith(prefix):
                 head, cut, _ = name[len(prefix) :].partition(delimiter) if delimiter else (name[len(prefix) :], "", "")
                 found[prefix + head + cut] = bool(cut)
