@@ -118,12 +118,22 @@ class Service:
         return Boto3Aws(AwsTarget(target.service, target.region, target.endpoint_url, given), tasks)
 
     def open_client(
-        self, clock: FakeClock, *, tenant: str = "acme", limits: Limits | None = None, **options: Any
+        self,
+        clock: FakeClock,
+        *,
+        tenant: str = "acme",
+        limits: Limits | None = None,
+        s3: bool = False,
+        **options: Any,
     ) -> AsyncClient:
-        """A client of the adapter's colour, with a connection of its own; its pauses take no time but the clock's."""
+        """A client of the adapter's colour, with a connection of its own; its pauses take no time but the clock's.
+
+        Its sessions are in the table, or, with *s3*, in the bucket.
+        """
+        open_store = self.open_s3 if s3 else self.open_store
         tasks = SleeplessThreads(clock) if COLOUR[self.adapter] == "sync" else SleeplessLoop(clock)
         made = AsyncClient.from_store(
-            lambda ports: self.open_store(ports, **options), tenant=tenant, limits=limits, clock=clock, tasks=tasks
+            lambda ports: open_store(ports, **options), tenant=tenant, limits=limits, clock=clock, tasks=tasks
         )
         return cast(AsyncClient, Lifted(Client.over(made))) if COLOUR[self.adapter] == "sync" else made
 
@@ -135,6 +145,12 @@ class Service:
         """All that is in the table."""
         pages = client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
         return [item for page in pages for item in page["Items"]]
+
+    def objects(self) -> dict[str, bytes]:
+        """All that is in the bucket: the bytes of each object."""
+        pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+        return {key: client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
 
 
 class SleeplessThreads(BlockingTasks):

@@ -16,6 +16,7 @@ from stepwell.errors import OutcomeUnknown, StepwellError, Throttled, Unavailabl
 from stepwell.io.aws_meanings import (
     CERTIFICATE,
     DENIED,
+    KEY_DENIED,
     MEANINGS,
     NO_ANSWER,
     PAUSE,
@@ -80,6 +81,8 @@ def _answered(response: Mapping[str, Any]) -> tuple[Meaning, str]:
         details += _skew(_headers(response))
     if meaning is DENIED:
         details += _denied(text)
+    if meaning in (DENIED, KEY_DENIED):
+        details += _key(text)
     if request := metadata.get("RequestId"):
         details.append(f"request {request}")
     return meaning, ", ".join(details)
@@ -117,3 +120,9 @@ def _denied(text: str) -> list[str]:
     """Who may not do what, and why: of an explanation by IAM, all but the resource, which may name a session."""
     parts = re.search(r"(User: \S+ is not authorized to perform: \S+)(?: on resource: \S+)?( because .*)?", text)
     return ["".join(part or "" for part in parts.groups())[:_TOLD_MAX_CHARACTERS]] if parts else []
+
+
+def _key(text: str) -> list[str]:
+    """Which KMS key it is about."""
+    named = re.search(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:(?:key|alias)/[\w/-]{1,256}", text)
+    return [f"key {named[0]}"] if named else []
