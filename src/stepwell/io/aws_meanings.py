@@ -60,11 +60,15 @@ SKEWED = Meaning(_broken, "the machine's clock is wrong: set it")
 NO_TABLE = Meaning(
     _broken, "there is no such table here: run `stepwell provision URL`, add ?create=1, or correct ?region="
 )
-NO_BUCKET = Meaning(_broken, "there is no such bucket: create it, or correct ?blobs=")
+NO_BUCKET = Meaning(
+    _broken, "there is no such bucket: run `stepwell provision URL` for an s3: store, or correct the URL"
+)
 OTHER_REGION = Meaning(InvalidRequest, "the bucket lies in another region, or its name is not one: correct the URL")
 NO_OBJECT = Meaning(CorruptJournal, "the object is not there: it was removed from outside, as by a lifecycle rule")
 ARCHIVED = Meaning(_broken, "the object was archived: restore it, and keep lifecycle rules from archiving these")
-TOO_LARGE = Meaning(LimitExceeded, "it is larger than the service takes: let ?blobs=s3://bucket/prefix take it")
+TOO_LARGE = Meaning(
+    LimitExceeded, "it is larger than the service takes: split it, or let ?blobs=s3://… take it"
+)
 QUOTA = Meaning(LimitExceeded, "a quota of the AWS account is used up: wait, or have it raised")
 UNEXPECTED = Meaning(NotSupported, "it does not take such a request: is it a service or version that differs from AWS?")
 OTHER_KEYS = Meaning(NotSupported, "the table's keys are not Stepwell's: use one made by `stepwell provision URL`")

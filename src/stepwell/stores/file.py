@@ -21,13 +21,12 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import ParamSpec, TypeVar
 
-import ormsgpack
-
 from stepwell.errors import CorruptJournal
 from stepwell.io.ports import Ports
 from stepwell.stores.base import JournalId, ListingEntry, Remain, SlotTaken
-from stepwell.stores.folder import NAME_SIZE, Folder, Lock, checked, translated, unchecked
+from stepwell.stores.folder import NAME_SIZE, Folder, Lock, translated
 from stepwell.stores.journals import BLOBS, SESSIONS, Journals
+from stepwell.stores.small import entry_data, entry_of, key_data, key_session
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -253,20 +252,12 @@ class FileStore:
                 self._unlink(folder, name)
             elif former == expected:
                 folder = self._folder.durable_subfolder("keys", _name(tenant))
-                self._folder.write_file(name, folder, checked(ormsgpack.packb([key, session])))
+                self._folder.write_file(name, folder, key_data(key, session))
             return former
 
     def _key(self, name: str, folder: int, key: str) -> bytes | None:
         data = self._folder.read_file(name, folder)
-        if data is None:
-            return None
-        content = unchecked(data)
-        stored, session = (None, b"") if content is None else ormsgpack.unpackb(content)
-        if stored != key:
-            raise CorruptJournal(
-                "the key's entry is damaged: remove it and create the session anew, or name it by its id"
-            )
-        return bytes(session)
+        return None if data is None else key_session(key, data)
 
     def _put_entry(self, tenant: str, entry: ListingEntry) -> None:
         name = entry.session.hex()
@@ -275,7 +266,7 @@ class FileStore:
             former = self._entry(name, folder)
             if former is None or former.version <= entry.version:
                 folder = self._folder.durable_subfolder("entries", _name(tenant))
-                self._folder.write_file(name, folder, checked(entry.version.to_bytes(8, "big") + entry.data))
+                self._folder.write_file(name, folder, entry_data(entry))
 
     def _remove_entry(self, listing: str, session: bytes) -> None:
         with Lock(self._folder, _name(listing, session.hex()), exclusive=True):
@@ -286,12 +277,7 @@ class FileStore:
 
     def _entry(self, name: str, folder: int) -> ListingEntry | None:
         data = self._folder.read_file(name, folder)
-        if data is None:
-            return None
-        content = unchecked(data)
-        if content is None:
-            return ListingEntry(bytes.fromhex(name), -1, _DAMAGED)  # any version replaces it
-        return ListingEntry(bytes.fromhex(name), int.from_bytes(content[:8], "big"), content[8:])
+        return None if data is None else entry_of(bytes.fromhex(name), data)
 
     def _entries(self, tenant: str, before: bytes | None, limit: int) -> Sequence[ListingEntry]:
         folder = self._folder.subfolder("entries", _name(tenant))
@@ -309,7 +295,6 @@ class FileStore:
         self._folder.close()
 
 
-_DAMAGED = b"damaged"
 _ENTRY = re.compile("[0-9a-f]{32}")
 
 

@@ -15,7 +15,6 @@ import weakref
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
@@ -388,20 +387,6 @@ def _close_all(close: Callable[[int], None], *kept: dict[str, int] | dict[int, i
     for fds in kept:
         while fds:
             close(fds.popitem()[1])
-
-
-_CHECK_SIZE = 16
-
-
-def checked(content: bytes) -> bytes:
-    """What a small file holds: its content behind its own digest."""
-    return sha256(content).digest()[:_CHECK_SIZE] + content
-
-
-def unchecked(data: bytes) -> bytes | None:
-    """The content of such a file; None if it is damaged."""
-    content = data[_CHECK_SIZE:]
-    return content if data == checked(content) else None
 
 
 def translated(error: OSError, doing: str) -> StepwellError:

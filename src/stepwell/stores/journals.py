@@ -26,8 +26,9 @@ import ormsgpack
 
 from stepwell.errors import CorruptJournal, OutcomeUnknown, StaleStore
 from stepwell.stores.base import Remain, SlotTaken
-from stepwell.stores.folder import NAME_SIZE, Folder, Lock, checked, unchecked
+from stepwell.stores.folder import NAME_SIZE, Folder, Lock
 from stepwell.stores.log import Log, Tail, empty, erased, erasure, frame
+from stepwell.stores.small import checked, unchecked
 
 SESSIONS = "sessions"
 LOG = "journal.log"

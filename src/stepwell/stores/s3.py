@@ -13,12 +13,10 @@ and lists. Nothing expires by itself. Errors are translated where they arise; no
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
-from stepwell.errors import CorruptJournal, Unavailable
+from stepwell.errors import Unavailable
 from stepwell.ids import uuid_text
 from stepwell.io.aws import Aws, AwsTarget, open_aws
 from stepwell.io.ports import Ports, Tasks
@@ -26,17 +24,16 @@ from stepwell.journal.events import Created
 from stepwell.journal.record import identity, open_record
 from stepwell.stores.base import JournalId, ListingEntry, Remain, SlotTaken
 from stepwell.stores.s3_blobs import S3Blobs, sessions_below
-from stepwell.stores.s3_bucket import Bucket, Stored, Written
+from stepwell.stores.s3_bucket import Bucket, Written
 from stepwell.stores.s3_log import Log
 from stepwell.stores.s3_options import S3Options, quoted
+from stepwell.stores.small import entry_data, entry_of, key_data, key_session
 
 INLINE_BYTES = 32 * 1024
 """A larger payload would be sent again with every append to its segment."""
 ENTRIES_AT_ONCE = 16
 SWAPS_MAX = 100
 """How often a key or an entry may be changed by others between a look at it and a write."""
-_CRC = struct.Struct(">I")
-_VERSION = struct.Struct(">q")
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
@@ -146,18 +143,19 @@ class S3Store:
 
     async def get_key(self, tenant: str, key: str) -> bytes | None:
         """See `JournalStore`; one request."""
-        return _named(await self._bucket.get(self._key(tenant, key)))
+        found = await self._bucket.get(self._key(tenant, key))
+        return None if found is None else key_session(key, found.data)
 
     async def swap_key(self, tenant: str, key: str, session: bytes | None, *, expected: bytes | None) -> bytes | None:
         """See `JournalStore`; a PUT, and a GET before it unless nothing is expected. A freed key's object stays."""
         if expected is None and session is None:
             return await self.get_key(tenant, key)
-        where, body = self._key(tenant, key), _sealed(_KEY, session or b"")
+        where, body = self._key(tenant, key), key_data(key, session)
         if expected is None and await self._bucket.put_new(where, body) is not None:
             return None
         for _ in range(SWAPS_MAX):
             found = await self._bucket.get(where)
-            held = _named(found)
+            held = None if found is None else key_session(key, found.data)
             if held != expected:
                 return held
             if found is not None and await self._bucket.put_over(where, body, found.etag) is not None:
@@ -169,12 +167,12 @@ class S3Store:
     async def put_entry(self, listing: str, entry: ListingEntry) -> None:
         """See `JournalStore`; a GET and a PUT."""
         where = self._entry(listing, entry.session)
-        body = _sealed(_ENTRY, _VERSION.pack(entry.version) + entry.data)
+        body = entry_data(entry)
         for _ in range(SWAPS_MAX):
             found = await self._bucket.get(where)
             if found is None:
                 written = await self._bucket.put_new(where, body)
-            elif _entry(entry.session, found).version > entry.version:
+            elif entry_of(entry.session, found.data).version > entry.version:
                 return
             else:
                 written = await self._bucket.put_over(where, body, found.etag)
@@ -185,7 +183,7 @@ class S3Store:
     async def get_entry(self, listing: str, session: bytes) -> ListingEntry | None:
         """See `JournalStore`."""
         found = await self._bucket.get(self._entry(listing, session))
-        return None if found is None else _entry(session, found)
+        return None if found is None else entry_of(session, found.data)
 
     async def remove_entry(self, listing: str, session: bytes) -> None:
         """See `JournalStore`."""
@@ -238,30 +236,6 @@ def _key_arn(journal: JournalId, record: bytes) -> str:
         if entry is not None and isinstance(entry.event, Created):
             return entry.event.attributes.encryption_key_arn or ""
     return ""
-
-
-_KEY, _ENTRY = b"swky", b"swle"
-
-
-def _sealed(magic: bytes, data: bytes) -> bytes:
-    """What a small object holds: what it is, a CRC-32 of the rest, the rest."""
-    return magic + _CRC.pack(zlib.crc32(data)) + data
-
-
-def _opened(magic: bytes, stored: Stored) -> bytes:
-    begin, data = stored.data[: len(magic) + _CRC.size], stored.data[len(magic) + _CRC.size :]
-    if begin != magic + _CRC.pack(zlib.crc32(data)):
-        raise CorruptJournal("an object of a key or a list is damaged, or was put there by something else")
-    return data
-
-
-def _named(stored: Stored | None) -> bytes | None:
-    return None if stored is None else _opened(_KEY, stored) or None
-
-
-def _entry(session: bytes, stored: Stored) -> ListingEntry:
-    data = _opened(_ENTRY, stored)
-    return ListingEntry(session, _VERSION.unpack_from(data)[0], data[_VERSION.size :])
 
 
 def _turned(session: bytes) -> bytes:
