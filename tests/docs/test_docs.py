@@ -42,8 +42,8 @@ def run_blocks(page: Path) -> dict[str, Any]:
     return namespace
 
 
-ELSEWHERE = {"docs/dynamodb.md"}
-"""Pages whose code needs more than a folder: test_dynamodb_page.py runs it."""
+ELSEWHERE = {"docs/dynamodb.md", "docs/s3.md"}
+"""Pages whose code needs more than a folder: test_aws_pages.py runs it."""
 
 
 @pytest.mark.parametrize("name", sorted({name for name, page in PAGES.items() if python_blocks(page)} - ELSEWHERE))

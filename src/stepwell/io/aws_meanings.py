@@ -66,9 +66,7 @@ NO_BUCKET = Meaning(
 OTHER_REGION = Meaning(InvalidRequest, "the bucket lies in another region, or its name is not one: correct the URL")
 NO_OBJECT = Meaning(CorruptJournal, "the object is not there: it was removed from outside, as by a lifecycle rule")
 ARCHIVED = Meaning(_broken, "the object was archived: restore it, and keep lifecycle rules from archiving these")
-TOO_LARGE = Meaning(
-    LimitExceeded, "it is larger than the service takes: split it, or let ?blobs=s3://… take it"
-)
+TOO_LARGE = Meaning(LimitExceeded, "it is larger than the service takes: split it, or let ?blobs=s3://… take it")
 QUOTA = Meaning(LimitExceeded, "a quota of the AWS account is used up: wait, or have it raised")
 UNEXPECTED = Meaning(NotSupported, "it does not take such a request: is it a service or version that differs from AWS?")
 OTHER_KEYS = Meaning(NotSupported, "the table's keys are not Stepwell's: use one made by `stepwell provision URL`")

@@ -29,10 +29,14 @@ class Part(NamedTuple):
 
 
 class Known(NamedTuple):
-    """A journal's segments by name, the last of them as it was, and those that were read for its head just now."""
+    """A journal's segments by name, the last of them as it was, and those that were read for its head just now.
+
+    *anchor* is the first one's version, empty where it is not known.
+    """
 
     names: tuple[int, ...]
     tail: Part
+    anchor: str
     fresh: tuple[Part, ...] = ()
 
     @property

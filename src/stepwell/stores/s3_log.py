@@ -37,6 +37,7 @@ PARTS_AT_ONCE = 8
 LOOKS_MAX = 100
 """How often one call may be overtaken by others that remove, erase or append."""
 _NAME = re.compile(r"[0-9]{10}")
+_OVERTAKEN = "others removed what was being read every time: try again"
 _PLACE_BITS = 24
 """Of a place, how many tell the offset in a segment; those above tell its name."""
 
@@ -59,7 +60,7 @@ class Log:
         if len(record) > RECORD_MAX_BYTES:
             raise LimitExceeded(f"the record has {len(record)} bytes, the limit is {RECORD_MAX_BYTES}")
         if slot == 0:
-            return await self._begin(journal, (), begun(0, record, limit=self._segment_bytes, key_arn=key_arn))
+            return await self._begin(journal, None, begun(0, record, limit=self._segment_bytes, key_arn=key_arn))
         known = self._parts.get(journal)
         if known is None or known.tail.segment.end != slot:
             known = await self._look(journal)
@@ -71,25 +72,23 @@ class Log:
                 return SlotTaken(last.record(slot))
             if last.is_closed:
                 new = begun(slot, record, limit=self._segment_bytes, key_arn=last.key_arn)
-                return await self._begin(journal, known.names, new)
+                return await self._begin(journal, known, new)
             if await self._replace(journal, known.tail, last.grown(record)):
                 return None
             known = await self._settle(self._again(journal, known))
         raise Unavailable("others changed the journal's last segment every time, and nothing was written: try again")
 
-    async def _begin(self, journal: JournalId, names: tuple[int, ...], segment: Segment) -> SlotTaken | None:
-        """Write a segment that nobody else has begun."""
+    async def _begin(self, journal: JournalId, known: Known | None, segment: Segment) -> SlotTaken | None:
+        """Write a segment that nobody else has begun, the first one or behind those that are *known*."""
         name, key = segment.first, self._key(journal, segment.first)
         etag = await self._bucket.put_new(key, segment.data(), key_arn=segment.key_arn or None)
-        if etag is not None:
-            self._parts.put(journal, Known((*names, name), Part(name, etag, segment)))
-            return None
-        there = await self._settle(self._part(journal, name))
-        if there is None:
+        part = Part(name, etag, segment) if etag is not None else await self._settle(self._part(journal, name))
+        if part is None:
             self._parts.drop(journal)
             return SlotTaken()
-        self._parts.put(journal, Known((*names, name), there))
-        return SlotTaken(there.segment.record(name))
+        names, anchor = ((), part.etag) if known is None else (known.names, known.anchor)
+        self._parts.put(journal, Known((*names, name), part, anchor))
+        return None if etag is not None else SlotTaken(part.segment.record(name))
 
     async def _settle(self, look: Awaitable[T]) -> T:
         """Look at what is there since a write was refused.
@@ -109,7 +108,7 @@ class Log:
         tail = await self._part(journal, known.tail.name)
         if tail is None:
             return await self._look(journal)
-        again = Known(known.names, tail)
+        again = known._replace(tail=tail, fresh=())
         self._parts.put(journal, again)
         return again
 
@@ -128,21 +127,37 @@ class Log:
     async def _look(self, journal: JournalId) -> Known | None:
         """The journal's first and last segment as they are now; None without the first."""
         for _ in range(LOOKS_MAX):
-            known = self._parts.get(journal)
-            tail = None if known is None else known.tail
-            first = await self._part(journal, 0, tail)
-            if first is None:
-                break
-            names = (0, *(await self._names(journal, 0))) if first.segment.is_closed else (0,)
-            last = first if len(names) == 1 else await self._part(journal, names[-1], tail)
-            if last is not None:
-                found = Known(names, last, (first, last))
+            begun = await self._anchored(journal, self._parts.get(journal))
+            found = None if begun is None else await self._followed(journal, begun)
+            if found is not None:
                 self._parts.put(journal, found)
                 return found
-        else:
-            raise Unavailable("others removed what was being read every time: try again")
-        self._parts.drop(journal)
-        return None
+            self._parts.drop(journal)
+            if begun is None:
+                return None
+        raise Unavailable(_OVERTAKEN)
+
+    async def _anchored(self, journal: JournalId, known: Known | None) -> Known | None:
+        """What is known of a journal whose first segment is there, at least that; None without it."""
+        if known is None or known.tail.name == 0:
+            first = await self._part(journal, 0, None if known is None else known.tail)
+            return None if first is None else Known((0,), first, first.etag, (first,))
+        stored = await self._bucket.get(self._key(journal, 0), known=known.anchor or None)
+        if stored is None:
+            return None
+        return known._replace(anchor=known.anchor if stored is UNCHANGED else stored.etag, fresh=())
+
+    async def _followed(self, journal: JournalId, begun: Known) -> Known | None:
+        """The journal up to its last segment; None if one that was known or listed is gone."""
+        names, tail = begun.names, begun.tail if begun.fresh else await self._part(journal, begun.tail.name, begun.tail)
+        if tail is not None and tail.segment.is_closed:
+            names = (*names, *await self._names(journal, tail.name))
+        if tail is not None and tail.name != names[-1]:
+            tail = await self._part(journal, names[-1])
+        if tail is None:
+            return None
+        fresh = {part.name: part for part in (*begun.fresh, tail)}
+        return Known(names, tail, begun.anchor, tuple(fresh.values()))
 
     async def read(self, journal: JournalId, first: int, last: int | None = None) -> Sequence[bytes]:
         """See `JournalStore`; a request for each segment, several at once. What a `head` has just read is not again."""
@@ -155,7 +170,7 @@ class Log:
                 return records
             self._parts.drop(journal)  # a segment that was listed is gone: start over
             fresh = {}
-        raise Unavailable("others removed what was being read every time: try again")
+        raise Unavailable(_OVERTAKEN)
 
     async def _read(
         self, journal: JournalId, first: int, last: int | None, fresh: dict[int, Part]
@@ -188,7 +203,9 @@ class Log:
         if tail.segment.is_closed and (last is None or last >= tail.segment.end):
             names = (*names, *await self._names(journal, tail.name))
         if names[-1] == tail.name:
-            self._parts.put(journal, Known(names, tail))
+            known = self._parts.get(journal)
+            anchor = tail.etag if tail.name == 0 else "" if known is None else known.anchor
+            self._parts.put(journal, Known(names, tail, anchor))
         return names
 
     async def _fetch(self, journal: JournalId, names: Sequence[int], fresh: dict[int, Part]) -> list[Part] | None:
@@ -282,7 +299,7 @@ class Log:
         etag = await self._bucket.put_over(key, segment.data(), part.etag, key_arn=key_arn)
         known = self._parts.get(journal)
         if etag is not None and known is not None and known.tail.name == part.name:
-            self._parts.put(journal, Known(known.names, Part(part.name, etag, segment)))
+            self._parts.put(journal, known._replace(tail=Part(part.name, etag, segment), fresh=()))
         return etag is not None
 
     async def key_of(self, journal: JournalId) -> str | None:
