@@ -28,7 +28,7 @@ OTHER_STEP = "33333333-3333-4333-8333-333333333333"
 KEY = "INC-7"
 KEPT, HIDDEN, WEEK = timedelta(days=30), timedelta(days=1), timedelta(days=7)
 LATER = datetime.fromisoformat("2032-01-01T00:00:00Z")
-FOR_OBJECTS = [Data(data=os.urandom(9_000)) for _ in range(2)]
+FOR_OBJECTS = [Data(data=os.urandom(40_000)) for _ in range(2)]
 FOR_CHUNKS, CHUNK_BYTES = [Data(data=os.urandom(140_000))], 60_000
 """What no record holds makes three chunks."""
 
