@@ -282,7 +282,8 @@ class GcReport(Model):
 class Fault(Model):
     """Stored bytes are not what was written: *reason* in words, *slot* and *place* where they are known.
 
-    *place* is a byte offset in the journal's file, or a slot in stores that keep slots one by one.
+    *place* is a byte offset in the journal's file, a slot in stores that keep slots one by one, and in S3 a segment's
+    name times 2^24, and the offset in it.
     """
 
     reason: str
