@@ -17,7 +17,8 @@ from stepwell.io.files import Files
 from stepwell.io.ports import Ports, Tasks
 from stepwell.stores.dynamodb import DynamoDBStore
 from stepwell.stores.dynamodb_options import DynamoDBOptions
-from stepwell.stores.s3_options import S3Place
+from stepwell.stores.s3 import S3Store
+from stepwell.stores.s3_options import S3Options, S3Place
 from stepwell.testing.bench import FakeClock
 from stepwell.testing.simulated.aws import Apply
 from stepwell.testing.simulated.dynamodb import BUCKET, CHUNK_BYTES, TABLE, SimulatedTable
@@ -46,6 +47,7 @@ class Service:
         self.before: Callable[[str, dict[str, Any]], None] = lambda operation, arguments: None
         self.after: Callable[[str, dict[str, Any]], None] = lambda operation, arguments: None
         self.dated_back = timedelta()
+        self.endpoint = "https://service.example"
 
     def store(self, ports: Ports | None = None, *, objects: bool = False) -> DynamoDBStore:
         """A store on them; with *objects*, its blobs are in the bucket."""
@@ -53,6 +55,12 @@ class Service:
         ports = ports or Ports(self.clock, BlockingTasks(), Files(), os.urandom)
         chunk_bytes = CHUNK_BYTES if ports.clock is self.clock else CHUNK_BYTES * 1000
         return DynamoDBStore(ports, options, open_aws=partial(self._open, clock=ports.clock), chunk_bytes=chunk_bytes)
+
+    def s3_store(self, ports: Ports | None = None, *, segment_bytes: int = 700) -> S3Store:
+        """A store in the bucket, in segments of a few records."""
+        ports = ports or Ports(self.clock, BlockingTasks(), Files(), os.urandom)
+        options = S3Options(S3Place(BUCKET, "some/where"), segment_bytes=segment_bytes)
+        return S3Store(ports, options, open_aws=partial(self._open, clock=ports.clock))
 
     def _open(self, target: AwsTarget, tasks: Tasks, *, clock: Any) -> Aws:
         return _Answering(self, self.s3.apply if target.service == "s3" else self.table.apply, clock)
@@ -83,7 +91,7 @@ class _Answering:
         return "eu-central-1"
 
     async def endpoint(self) -> str:
-        return "https://service.example"
+        return self._service.endpoint
 
     async def aclose(self) -> None:
         pass

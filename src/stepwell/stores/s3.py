@@ -197,9 +197,11 @@ class S3Store:
         async for page in self._bucket.pages(prefix, after=after, MaxKeys=limit):
             names = [listed["Key"][len(prefix) :] for listed in page.get("Contents", ())]
             ids = [_turned(bytes.fromhex(name)) for name in names if _NAME.fullmatch(name)]
-            calls = [self.get_entry(listing, one) for one in ids[: limit - len(found)]]
-            got = await self._tasks.gather(calls, width=ENTRIES_AT_ONCE)
-            found += [entry for entry in got if entry is not None]
+            while ids and len(found) < limit:
+                calls = [self.get_entry(listing, one) for one in ids[: limit - len(found)]]
+                del ids[: len(calls)]
+                got = await self._tasks.gather(calls, width=ENTRIES_AT_ONCE)
+                found += [entry for entry in got if entry is not None]  # others removed what is none
             if len(found) >= limit:
                 break
         return found

@@ -44,13 +44,16 @@ class Codes(NamedTuple):
 
 
 class Calls:
-    """One process's calls; see `stepwell.io.aws.Aws`."""
+    """One process's calls; see `stepwell.io.aws.Aws`. What is kept by an *endpoint* that is not AWS's is looked at."""
 
-    def __init__(self, line: Line, apply: Apply, reads: frozenset[str], codes: Codes) -> None:
+    def __init__(
+        self, line: Line, apply: Apply, reads: frozenset[str], codes: Codes, *, endpoint: str = _ENDPOINT
+    ) -> None:
         self._line = line
         self._apply = apply
         self._reads = reads
         self._codes = codes
+        self._endpoint = endpoint
 
     async def call(self, operation: str, /, **arguments: Any) -> Answer:
         """Carry out one operation, perhaps."""
@@ -96,8 +99,8 @@ class Calls:
         return REGION
 
     async def endpoint(self) -> str:
-        """Not AWS's: what it keeps is looked at."""
-        return _ENDPOINT
+        """The one that was named."""
+        return self._endpoint
 
     async def aclose(self) -> None:
         """Nothing to let go of."""

@@ -1,11 +1,18 @@
 """S3 as its documentation has it: strongly consistent; a write may ask that nothing be there, or a certain version.
 
-A list comes in pages of any size up to what was asked for. The last write of an object stands, however late it arrives.
+A list comes in pages of any size up to what was asked for. The last write of an object stands, however late it arrives,
+and a condition is judged when it does. Beyond that:
+
+- what is not there fails the condition of an overwrite as 404 or 412
+- whoever sends a conditional write again by himself, as HTTP clients do, is refused by what the first attempt wrote
+- an ETag is made from the bytes, so that the same bytes have the same, or is each version's own, as with a KMS key
+- some objects of a `DeleteObjects` stay, or are gone all the same, and an error says which
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import md5
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -19,20 +26,26 @@ PAGE_MAX = 1000
 
 
 class Object(NamedTuple):
-    """An object: its bytes, its version, its metadata."""
+    """An object: its bytes, its version, its metadata, and the KMS key that it was written with."""
 
     body: bytes
     etag: str
     metadata: dict[str, str]
+    key_arn: str | None = None
 
 
 class SimulatedS3:
-    """One bucket."""
+    """One bucket. *changes* is told of every object that is written, before it is."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, changes: Callable[[str, bytes], None] = lambda key, body: None) -> None:
         self._random = world.random
+        self._changes = changes
+        self._calm = False
         self._versions = 0
         self.stored: dict[str, Object] = {}
+        self.sends_again = 0.0
+        self.leaves = 0.0
+        self.names_content = False
 
     @property
     def objects(self) -> dict[str, bytes]:
@@ -40,12 +53,13 @@ class SimulatedS3:
         return {key: found.body for key, found in self.stored.items()}
 
     def apply(self, operation: str, arguments: Arguments, calm: bool) -> Answer | ClientError:
-        """What the service does at one moment."""
+        """What the service does at one moment; all of it where it is *calm*."""
+        self._calm = calm
         act: Callable[[Arguments], Answer | ClientError] = getattr(self, f"_{operation}")
         return act(arguments)
 
     def _put_object(self, arguments: Arguments) -> Answer | ClientError:
-        return self._refusal(arguments) or self._put(arguments["Key"], arguments["Body"], arguments.get("Metadata", {}))
+        return self._refusal(arguments) or self._put(arguments, arguments["Body"], arguments.get("Metadata", {}))
 
     def _refusal(self, arguments: Arguments) -> ClientError | None:
         found = self.stored.get(arguments["Key"])
@@ -57,10 +71,17 @@ class SimulatedS3:
             return error("PreconditionFailed", 412)
         return None
 
-    def _put(self, key: str, body: bytes, metadata: dict[str, str]) -> Answer:
+    def _put(self, arguments: Arguments, body: bytes, metadata: dict[str, str]) -> Answer | ClientError:
+        key = arguments["Key"]
+        self._changes(key, body)
         self._versions += 1
-        self.stored[key] = Object(body, f'"{self._versions}"', metadata)
-        return {"ETag": self.stored[key].etag}
+        etag = md5(body, usedforsecurity=False).hexdigest() if self.names_content else f"{self._versions:032x}"
+        self.stored[key] = Object(body, f'"{etag}"', metadata, arguments.get("SSEKMSKeyId"))
+        again = self._happens(self.sends_again) and self._refusal(arguments)
+        return again or {"ETag": self.stored[key].etag}
+
+    def _happens(self, chance: float) -> bool:
+        return chance > 0 and not self._calm and self._random.random() < chance
 
     def _get_object(self, arguments: Arguments) -> Answer | ClientError:
         found = self.stored.get(arguments["Key"])
@@ -78,16 +99,21 @@ class SimulatedS3:
         source = self.stored.get(arguments["CopySource"]["Key"])
         if source is None:
             return error("NoSuchKey", 404)
-        return self._refusal(arguments) or self._put(arguments["Key"], source.body, source.metadata)
+        return self._refusal(arguments) or self._put(arguments, source.body, source.metadata)
 
     def _delete_object(self, arguments: Arguments) -> Answer:
         self.stored.pop(arguments["Key"], None)
         return {}
 
     def _delete_objects(self, arguments: Arguments) -> Answer:
+        errors: list[Answer] = []
         for one in arguments["Delete"]["Objects"]:
-            self.stored.pop(one["Key"], None)
-        return {}
+            code = self._random.choice(("SlowDown", "InternalError", "")) if self._happens(self.leaves) else ""
+            if code:
+                errors.append({"Key": one["Key"], "Code": code, "Message": "simulated"})
+            if code != "SlowDown" and not (code and self._random.random() < 1 / 2):  # of the other, nobody knows
+                self.stored.pop(one["Key"], None)
+        return {"Errors": errors} if errors else {}
 
     def _list_objects_v2(self, arguments: Arguments) -> Answer:
         begin = arguments.get("ContinuationToken") or arguments.get("StartAfter") or ""

@@ -4,6 +4,7 @@ Sliced      as a table or a bucket is: one conditional write per slot, no look a
             removed slot by slot
 Whole       `MemoryStore`: each call is one request, and nothing comes between
 dynamodb    the DynamoDB store on a simulated service (dynamodb.py)
+s3          the S3 store on another (s3_store.py)
 
 A store of your own joins as these do: whatever touches the world goes through `Line.request`, and `Written.note` is
 told of every record when it is durable. `--store module:name` names what makes one.
@@ -353,6 +354,7 @@ STORES: dict[str, str] = {
     "sliced": f"{__name__}:Sliced",
     "memory": f"{__name__}:Whole",
     "dynamodb": "stepwell.testing.simulated.dynamodb:SimulatedDynamoDB",
+    "s3": "stepwell.testing.simulated.s3_store:SimulatedS3Store",
 }
 """By name; each is imported when it is asked for."""
 
