@@ -18,11 +18,11 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 from moto import backend_index
-from moto.core import DEFAULT_ACCOUNT_ID, responses
+from moto.core import responses
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.model_instances import reset_model_data
-from moto.core.models import botocore_stubber
+from moto.core.models import DEFAULT_ACCOUNT_ID, botocore_stubber
 from moto.core.serialize import SERVICE_SPECIFIC_SERIALIZERS, JSONSerializer
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
