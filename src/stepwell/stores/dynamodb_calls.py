@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepwell.errors import Throttled, Unavailable
@@ -160,7 +161,7 @@ class Table:
         if date and date != self._date and metadata.get("RequestId"):
             self._date = date
             try:
-                told = int(parsedate_to_datetime(date).timestamp()) * 1_000_000
+                told = _microseconds(date)
             except ValueError:
                 return  # a proxy's, or an emulator's
             self.server_time = max(told, self.server_time or 0)
@@ -185,6 +186,16 @@ class Query:
         self.more = answer.get("LastEvaluatedKey") is not None
         items: list[Item] = answer["Items"]
         return items
+
+
+@lru_cache(maxsize=256)
+def _microseconds(date: str) -> int:
+    """Since 1970; many tables hear of the same second.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    return int(parsedate_to_datetime(date).timestamp()) * 1_000_000
 
 
 def _item_of(error: ClientError) -> Item | None:
