@@ -12,6 +12,8 @@ CODE := $(wildcard src tests benchmarks examples stubs)
 EXTRAS := aio,cli,demo,testing
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Without bytecode each of the hundreds of processes that tests start compiles all of Stepwell again.
+unexport PYTHONDONTWRITEBYTECODE
 # pyright comes whole with its package: run that, and look nowhere for a newer one.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_FORCE_VERSION :=
@@ -48,17 +50,19 @@ lint: .venv/installed  ## ruff
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 
-types: .venv/installed  ## mypy and pyright
-	.venv/bin/mypy $(CODE)
-	.venv/bin/pyright --warnings --pythonpath .venv/bin/python
+types: .venv/installed  ## mypy and pyright, each of which takes one core
+	@echo "mypy and pyright"; .venv/bin/mypy $(CODE) & mypy=$$!; \
+	.venv/bin/pyright --warnings --pythonpath .venv/bin/python; pyright=$$?; \
+	wait $$mypy && exit $$pyright
 
 PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist worksteal --durations=20
 
 covered: .venv/installed  ## the tests without the long ones, and what of the code they reach; all of journal/
+	.venv/bin/python -m compileall -qq src
 	$(PYTEST) -m "not faults" --cov --cov-report=term
 	.venv/bin/coverage report --include='src/stepwell/journal/*' --fail-under=100
 
-faults: .venv/installed  ## the tests that kill, damage and simulate: minutes, so they are not traced
+faults: .venv/installed  ## the tests that kill, damage, simulate or run on moto: minutes, so they are not traced
 	$(PYTEST) -m faults
 
 pytest: .venv/installed  ## some of the tests, e.g. make pytest ARGS="-k fork"

@@ -11,15 +11,18 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeAlias, cast
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from moto.core.models import botocore_stubber
+from moto.core.models import DEFAULT_ACCOUNT_ID, botocore_stubber
+from moto.dynamodb.models import dynamodb_backends
 
 from stepwell.client import AsyncClient
 from stepwell.io.aio import AsyncioTasks
@@ -47,6 +50,8 @@ TABLE, BUCKET, PREFIX, REGION = "sessions", "payloads", "some/where", "eu-centra
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONFIG = Config(user_agent="tests")
 """botocore puts its own together again for each request, which takes a tenth of the time."""
+_CONFIGS = {"dynamodb": _CONFIG.merge(Config(signature_version=UNSIGNED)), "s3": _CONFIG}
+"""moto asks for no signature where it is DynamoDB."""
 _one_at_a_time = threading.RLock()
 _clients: dict[str, Any] = {}
 _aio_clients: dict[str, Any] = {}
@@ -59,17 +64,17 @@ def _answer(event_name: str, request: Any, **_: Any) -> Any:
     with _one_at_a_time:
         fault = _current[-1].fault if _current else None
         if fault is None:
-            return botocore_stubber(event_name, request)
+            return quick_moto.answered(event_name, request)
         service, operation = event_name.split(".")[1:]
         sent = Sent(service, operation, request.url, request.headers, request.body)
-        return fault(sent, lambda: botocore_stubber(event_name, request))
+        return fault(sent, lambda: quick_moto.answered(event_name, request))
 
 
 def client(service: str) -> Any:
     """A boto3 client of this process's services, made once."""
     if service not in _clients:
         session: Any = boto3.Session()  # its types know each service by name
-        made = session.client(service, region_name=REGION, config=_CONFIG)
+        made = session.client(service, region_name=REGION, config=_CONFIGS[service])
         made.meta.events.unregister("before-send", botocore_stubber)
         made.meta.events.register_first("before-send", _answer)
         _clients[service] = made
@@ -152,6 +157,17 @@ class Service:
         keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
         return {key: client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
 
+    def items_of(self, tenant: str) -> list[dict[str, Any]]:
+        """Those of one tenant, as moto holds them: many tenants may share a table."""
+        table: Any = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[TABLE]
+        found = [partition for name, partition in table.items.items() if tenant in name.value.split("/")]
+        return [_plain(item) for partition in found for item in partition.values()]
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    """As a client is given it."""
+    return {name: {held.type: held.value} for name, held in item.attrs.items()}
+
 
 class SleeplessThreads(BlockingTasks):
     """Who sleeps lets the test's clock go on instead."""
@@ -211,7 +227,7 @@ class _MotoAioAws(AioAws):
     """aiobotocore awaits what moto has at hand. It never connects, so that one client will do for every event loop."""
 
     def __init__(self, target: AwsTarget, tasks: AsyncioTasks) -> None:
-        super().__init__(target, tasks)
+        super().__init__(replace(target, given=Given(config=_CONFIGS[target.service])), tasks)
         self._service = target.service
 
     async def _make(self) -> Any:

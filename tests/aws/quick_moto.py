@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import cache, wraps
+from email.utils import formatdate
+from functools import cache, lru_cache, wraps
+from types import SimpleNamespace
 from typing import Any
 
+from botocore.awsrequest import AWSResponse
 from moto import backend_index
 from moto.core import responses
 from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.botocore_stubber import MockRawResponse
 from moto.core.model_instances import reset_model_data
-from moto.core.models import botocore_stubber
+from moto.core.models import DEFAULT_ACCOUNT_ID, botocore_stubber
 from moto.core.serialize import SERVICE_SPECIFIC_SERIALIZERS, JSONSerializer
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.responses import DynamoHandler
 
 SERVICES = frozenset({"dynamodb", "s3"})
 """moto tries the addresses of every service that it knows, for each request: these are the ones that are asked here."""
@@ -35,6 +42,47 @@ def account() -> Generator[None]:
     finally:
         botocore_stubber.enabled = False
         _forget()
+
+
+def answered(event_name: str, request: Any) -> Any:
+    """moto's answer to a client's request.
+
+    One to DynamoDB is handed to its handler as it is. moto looks among the addresses of its services, and makes a WSGI
+    request of it, before it does the same.
+    """
+    there = _DYNAMODB.match(request.url) if botocore_stubber.enabled else None
+    if there is None:
+        return botocore_stubber(event_name, request)
+    status, headers, body = _handler(request, there[1]).call_action()
+    raw: Any = MockRawResponse(body)
+    return AWSResponse(request.url, int(status), headers, raw)
+
+
+_DYNAMODB = re.compile(r"https://dynamodb\.([a-z0-9-]+)\.amazonaws\.com/$")
+
+
+def _handler(request: Any, region: str) -> Any:
+    headers = {name: told.decode() if isinstance(told, bytes) else told for name, told in request.headers.items()}
+    handler: Any = DynamoHandler()
+    handler.headers, handler.region, handler.current_account = headers, region, DEFAULT_ACCOUNT_ID
+    handler.querystring, handler.uri_match = {}, {}
+    handler.response_headers = {"server": "amazon.com", "date": _date(int(time.time()))}
+    handler.parse_parameters(
+        SimpleNamespace(
+            method=request.method,
+            content_type=headers["Content-Type"],
+            headers=headers,
+            values={},
+            data=request.body,
+            path="/",
+        )
+    )
+    return handler
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def _forget() -> None:

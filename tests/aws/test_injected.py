@@ -82,6 +82,7 @@ def any_request(sent: Sent) -> bool:
 # What passes
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_passes_is_not_noticed(service: Service, fault: Fault) -> None:
     """Two requests of three fail, whatever they ask: reads, writes, appends, of items and of objects."""
@@ -167,6 +168,7 @@ def test_a_pause_that_is_asked_for_is_kept(service: Service) -> None:
     run(service, case)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("fault", [unreachable, refusing("ThrottlingException"), closed])
 def test_an_outage_is_not_answered_with_a_flood(alone: Service, fault: Fault) -> None:
     """A thousand calls on a store that is dead make at most 1.2 requests each, and it comes back with the first."""

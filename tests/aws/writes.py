@@ -225,14 +225,13 @@ async def portrait(
 def stored(service: Service, tenant: str, same: Names | None = None) -> Any:
     """What lies in the table and the bucket of a tenant: keys and sizes."""
     names = same or Names()
-    items = [item for item in service.items() if tenant in item["pk"]["S"].split("/")]
     lying = Counter(
         (
             names.of(f"{item['pk']['S']} {item['sk']['S']}".replace(tenant, "T")),
             len(item.get("data", {}).get("B", b"")) if "/list" not in item["pk"]["S"] else None,
             *sorted(item.keys() - {"pk", "sk", "data"}),
         )
-        for item in items
+        for item in service.items_of(tenant)
     )
     found = client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"some/where/{tenant}/").get("Contents", [])
     return lying, Counter((names.of(one["Key"].replace(tenant, "T")), one["Size"]) for one in found)

@@ -100,6 +100,7 @@ def test_what_lasts_can_be_interrupted_and_run_again(bench: Bench, operation: st
     assert bench.run(*words).exit_code == 0
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 def test_gc_and_verify_are_interrupted_anywhere_and_leave_everything_whole(bench: Bench) -> None:
     for number in range(40):
@@ -178,6 +179,7 @@ def test_an_interruption_while_modules_load_is_told(bench: Bench, options: list[
     assert told in (f'"{json.loads(done.stderr)["error"]["type"]}"' if options else done.stderr)
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [["tail", "--key", "INC-7", "--json"], ["show", "--key", "INC-7"]])
 def test_an_interruption_at_any_time_is_told(bench: Bench, words: list[str]) -> None:

@@ -25,11 +25,14 @@ def test_every_public_method_has_a_scenario() -> None:
 
 
 def each_operation(made: Template, chance: random.Random, *, warm: bool) -> list[Sequence[Fault]]:
-    """A fault of some kind at each operation, that passes and that lasts."""
+    """A fault of some kind at each operation: one that passes, then one that lasts, and for a warm client conversely.
+
+    Both at each, and all kinds: `python -m stepwell.testing.nthfault`.
+    """
     by_operation: defaultdict[tuple[int, bool], list[tuple[Fault, ...]]] = defaultdict(list)
     for faults in every_fault(made, warm=warm):
         by_operation[faults[0].at, faults[0].lasting].append(faults)
-    return [chance.choice(kinds) for kinds in by_operation.values()]
+    return [chance.choice(kinds) for (at, lasting), kinds in by_operation.items() if lasting is (at % 2 == warm)]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -43,7 +46,7 @@ def test_it_happens_or_it_does_not_whatever_operation_fails(name: str) -> None:
     loop = Loop()
     loop.run(name, chosen)
     assert loop.summary.failures == []
-    assert loop.summary.runs >= 2 * loop.summary.operations
+    assert loop.summary.runs >= loop.summary.operations
     assert loop.summary.operations > 0 or name == "aclose"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 
@@ -23,7 +24,17 @@ class ServerTime:
         if date and date != self._date and metadata.get("RequestId"):
             self._date = date
             try:
-                told = int(parsedate_to_datetime(date).timestamp()) * 1_000_000
+                told = _microseconds(date)
             except ValueError:
                 return  # a proxy's, or an emulator's
             self.latest = max(told, self.latest or 0)
+
+
+@lru_cache(maxsize=256)
+def _microseconds(date: str) -> int:
+    """Since 1970; many stores hear of the same second.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    return int(parsedate_to_datetime(date).timestamp()) * 1_000_000
