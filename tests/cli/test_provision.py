@@ -11,8 +11,9 @@ from moto import mock_aws
 from stepwell.cli import exits, table
 from stepwell.errors import Throttled
 from stepwell.io.aws import open_aws
-from stepwell.stores import dynamodb_table, iam
+from stepwell.stores import dynamodb_iam, dynamodb_table
 from stepwell.stores.dynamodb_options import DynamoDBOptions
+from stepwell.stores.iam import Mode
 from stepwell.stores.s3_options import S3Place
 from tests.aws.service import KEY, OTHER_KEY, REGION, client, refusal
 from tests.cli.bench import Bench, error_of, lines
@@ -164,22 +165,22 @@ def test_what_is_not_understood_says_what_would_be(bench: Bench, words: list[str
 
 
 @pytest.mark.parametrize("mode", ["rw", "ro"])
-def test_a_policy_is_printed_for_what_the_url_says(bench: Bench, mode: iam.Mode) -> None:
+def test_a_policy_is_printed_for_what_the_url_says(bench: Bench, mode: Mode) -> None:
     done = bench.run("iam-policy", f"{URL}&create=1&blobs=s3://my-bucket/a", "--mode", mode, "--kms-key-arn", KEY)
     options = DynamoDBOptions("sessions", REGION, blobs=S3Place("my-bucket", "a"), create=True)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert json.loads(done.stdout) == iam.policy(options, mode, kms_key_arn=KEY)
+    assert json.loads(done.stdout) == dynamodb_iam.policy(options, mode, kms_key_arn=KEY)
     assert done.stdout.count("\n") > 20
 
 
 def test_a_policy_is_for_writers_unless_it_is_said(bench: Bench) -> None:
     (policy,) = lines(bench.run("iam-policy", "dynamodb://sessions", "--json"))
-    assert policy == iam.policy(DynamoDBOptions("sessions"), "rw")
+    assert policy == dynamodb_iam.policy(DynamoDBOptions("sessions"), "rw")
 
 
 @pytest.mark.parametrize(("region", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
 def test_a_policy_is_for_the_partition_of_the_region(bench: Bench, region: str, partition: str) -> None:
     (policy,) = lines(bench.run("iam-policy", f"dynamodb://sessions?region={region}", "--json"))
-    assert policy == iam.policy(DynamoDBOptions("sessions", region), partition=partition)
+    assert policy == dynamodb_iam.policy(DynamoDBOptions("sessions", region), partition=partition)
     (local,) = lines(bench.run("iam-policy", "dynamodb://sessions?region=nowhere", "--json"))
-    assert local == iam.policy(DynamoDBOptions("sessions", "nowhere"))
+    assert local == dynamodb_iam.policy(DynamoDBOptions("sessions", "nowhere"))

@@ -14,9 +14,11 @@ from stepwell.io.clock import SystemClock
 from stepwell.io.files import Files
 from stepwell.io.ports import Ports
 from stepwell.io.retry import Retry, RetryPolicy
-from stepwell.stores import dynamodb_table, iam
+from stepwell.stores import dynamodb_iam, dynamodb_table
 from stepwell.stores.dynamodb_options import DynamoDBOptions
 from stepwell.stores.dynamodb_table import MAX_POLLS, POLL_SECONDS, Provisioned
+from stepwell.stores.iam import Mode
+from stepwell.stores.kms import check_key_arn
 
 
 def provisioned(options: DynamoDBOptions, kms_key_arn: str | None, *, as_json: bool) -> Provisioned:
@@ -48,10 +50,10 @@ def template(options: DynamoDBOptions, kms_key_arn: str | None) -> dict[str, Any
     return dynamodb_table.template(options.table, kms_key_arn)
 
 
-def policy(options: DynamoDBOptions, mode: iam.Mode, kms_key_arn: str | None) -> dict[str, Any]:
+def policy(options: DynamoDBOptions, mode: Mode, kms_key_arn: str | None) -> dict[str, Any]:
     """The least policy of who uses the table."""
-    key = None if kms_key_arn is None else dynamodb_table.check_key_arn(kms_key_arn, options.region)
-    return iam.policy(options, mode, kms_key_arn=key, partition=_partition(options.region))
+    key = None if kms_key_arn is None else check_key_arn(kms_key_arn, options.region, of="table")
+    return dynamodb_iam.policy(options, mode, kms_key_arn=key, partition=_partition(options.region))
 
 
 def _partition(region: str | None) -> str:
