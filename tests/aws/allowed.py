@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -39,7 +39,7 @@ def asked(operation: str, arguments: Mapping[str, Any], region: str) -> Iterator
         needed += ("s3:GetObjectTagging", "s3:PutObjectTagging")
     for action in needed:
         if action.startswith("s3:"):
-            objects = arguments["Delete"]["Objects"] if "Delete" in arguments else ({},)
+            objects: Sequence[Mapping[str, Any]] = arguments.get("Delete", {"Objects": [{}]})["Objects"]
             for one in objects:
                 yield action, *_of_s3(operation, action, {**arguments, **one})
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +19,13 @@ def rule(prefix: str | None = "", name: str = "theirs", **parts: Any) -> dict[st
     return {"ID": name, "Status": "Enabled", "Filter": {} if prefix is None else {"Prefix": prefix}, **parts}
 
 
+def completed(place: S3Place, rules: Sequence[Rule]) -> list[Rule]:
+    """The rules, ours among them, which were not there."""
+    made = merged(place, rules)
+    assert made is not None
+    return made
+
+
 def test_our_rule_never_expires_or_moves_a_current_object() -> None:
     assert OURS["Expiration"] == {"ExpiredObjectDeleteMarker": True}
     assert "Transitions" not in OURS
@@ -29,12 +37,11 @@ def test_it_is_added_once_and_others_stay_as_they_are() -> None:
         rule("logs/", Expiration={"Days": 7}),
         rule("", "x", Transitions=[{"Days": 9, "StorageClass": "GLACIER"}]),
     ]
-    made = merged(HERE, theirs)
+    made = completed(HERE, theirs)
     assert made == [*theirs, OURS]
     assert merged(HERE, made) is None
     elsewhere = S3Place("my-bucket", "agents/b")
-    both = merged(elsewhere, made)
-    assert both is not None
+    both = completed(elsewhere, made)
     assert both[:-1] == made
     assert both[-1]["ID"] != OURS["ID"]
     assert merged(HERE, both) is None
@@ -84,7 +91,7 @@ def test_a_rule_for_some_of_the_objects_is_not_enough(theirs: dict[str, Any]) ->
 def test_beside_rules_of_the_older_form_ours_has_that_form_too() -> None:
     """S3 refuses both in one configuration: "Filter element can only be used in Lifecycle V2"."""
     theirs = {"ID": "theirs", "Status": "Enabled", "Prefix": "logs/", "Expiration": {"Days": 7}}
-    made = merged(HERE, [theirs])
+    made = completed(HERE, [theirs])
     assert made == [theirs, {"ID": OURS["ID"], "Status": "Enabled", "Prefix": "agents/a/", **PARTS}]
     assert merged(HERE, made) is None
     assert len(list(harmful(HERE, [{**theirs, "Prefix": "agents/"}], {}))) == 1

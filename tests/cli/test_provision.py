@@ -123,6 +123,12 @@ def failing(monkeypatch: pytest.MonkeyPatch, operation: str, error: BaseExceptio
     monkeypatch.setattr(patience, "open_aws", open_failing)
 
 
+def buckets() -> Any:
+    """A client of moto's S3."""
+    services: Any = boto3  # its types know a thousand services by name
+    return services.client("s3", region_name=REGION)
+
+
 def test_provision_makes_the_bucket_and_says_what_it_did(bench: Bench) -> None:
     done = bench.run("provision", IN_S3)
     assert (done.exit_code, done.stderr) == (0, "")
@@ -136,8 +142,7 @@ def test_provision_makes_the_bucket_and_says_what_it_did(bench: Bench) -> None:
 
 def test_the_bucket_as_json_is_one_object_with_what_there_is_to_remark(bench: Bench) -> None:
     (first,) = lines(bench.run("provision", IN_S3, "--kms-key-arn", KEY, "--json"))
-    s3: Any = boto3.client("s3", region_name=REGION)
-    s3.put_bucket_versioning(Bucket="my-bucket", VersioningConfiguration={"Status": "Enabled"})
+    buckets().put_bucket_versioning(Bucket="my-bucket", VersioningConfiguration={"Status": "Enabled"})
     (again,) = lines(bench.run("provision", IN_S3, "--json"))
     named = {"bucket": "my-bucket", "prefix": "agents", "region": REGION, "kms_key_arn": KEY, "locked": False}
     done = ["bucket", "block public access", "default encryption", "lifecycle rule"]
@@ -160,8 +165,7 @@ def test_the_template_of_a_bucket_is_printed_and_nothing_is_made(bench: Bench) -
     done = bench.run("provision", IN_S3, "--cloudformation", "--kms-key-arn", KEY)
     assert (done.exit_code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == s3_provision.template(OPTIONS, KEY)
-    s3: Any = boto3.client("s3", region_name=REGION)
-    assert s3.list_buckets()["Buckets"] == []
+    assert buckets().list_buckets()["Buckets"] == []
 
 
 def test_a_template_is_printed_and_nothing_is_made(bench: Bench) -> None:

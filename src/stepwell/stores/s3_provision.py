@@ -11,7 +11,7 @@ with another key.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -341,7 +341,8 @@ class _Encryption:
         return _Setting("default encryption", "get_bucket_encryption", absent, "put_bucket_encryption", self._lacks)
 
     def _lacks(self, answer: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        rule = dict(next(iter(answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())), {}))
+        rules: Sequence[Mapping[str, Any]] = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
+        rule = dict(rules[0]) if rules else {}
         found: Mapping[str, str] = rule.get("ApplyServerSideEncryptionByDefault", {})
         algorithm = found.get("SSEAlgorithm", "")
         self.key = found.get("KMSMasterKeyID", "alias/aws/s3") if algorithm.startswith("aws:kms") else None
