@@ -30,10 +30,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stepwell.io.aws import Aws
 from stepwell.testing.clients.sessions import KMS_KEY
 from tests.aws.moto import REGION
-from tests.aws.servers import Server
+from tests.aws.servers import Around, Server
 
 BUCKET = "sessions"
 ACCESS_KEY, SECRET = "tests", "a-secret-of-tests"
@@ -60,25 +59,6 @@ def missing() -> str | None:
 def has_to_run() -> bool:
     """Whether its absence is a fault of the environment."""
     return sys.platform == "linux" and platform.machine() == "x86_64"
-
-
-class Around:
-    """`Aws`, to be put around another one."""
-
-    def __init__(self, below: Aws) -> None:
-        self.below = below
-
-    async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
-        return await self.below.call(operation, **arguments)
-
-    async def region(self) -> str:
-        return await self.below.region()
-
-    async def endpoint(self) -> str:
-        return await self.below.endpoint()
-
-    async def aclose(self) -> None:
-        await self.below.aclose()
 
 
 class Swept(Around):

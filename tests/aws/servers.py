@@ -3,6 +3,7 @@
 Server    where one is, and what it has
 Stretch   a part of its table for one case: nobody else's tenants are seen or touched
 Folder    a part of its bucket for one case
+Around    what stands around its calls, to change them
 serving   moto's server, in a thread
 Proxy     stands before a server, and cuts a reply at any byte
 """
@@ -131,6 +132,25 @@ class _Apart(Forwarded):
 
     def _renamed(self, arg: object) -> object:
         return JournalId(self._name + arg.tenant, arg.session) if isinstance(arg, JournalId) else arg
+
+
+class Around:
+    """`Aws`, to be put around another one."""
+
+    def __init__(self, below: Aws) -> None:
+        self.below = below
+
+    async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
+        return await self.below.call(operation, **arguments)
+
+    async def region(self) -> str:
+        return await self.below.region()
+
+    async def endpoint(self) -> str:
+        return await self.below.endpoint()
+
+    async def aclose(self) -> None:
+        await self.below.aclose()
 
 
 @dataclass

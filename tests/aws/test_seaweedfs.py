@@ -43,7 +43,7 @@ from stepwell.testing.stores.records import everything, journal, record
 from stepwell.testing.writers import race
 from tests.aws import moto, seaweedfs
 from tests.aws.moto import Service
-from tests.aws.servers import Folder, Server
+from tests.aws.servers import Around, Folder, Server
 
 pytestmark = pytest.mark.faults
 
@@ -145,7 +145,7 @@ def test_a_wrong_secret_is_refused(running: Server, folder: Folder) -> None:
         assert [found.session_id for found in client.sessions()] == [session_id]
 
 
-class _Damaged(seaweedfs.Around):
+class _Damaged(Around):
     """Bodies change behind the checksum, and are signed as they are."""
 
     async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
