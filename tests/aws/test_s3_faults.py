@@ -288,6 +288,26 @@ def test_a_key_that_refuses_is_named_and_nothing_looks_missing(
     play(service, case)
 
 
+def _denied_if_missing(sent: Sent, ask: Callable[[], Any]) -> Any:
+    """What S3 tells of an object that is not there to whoever may not list the whole bucket."""
+    told = ask()
+    return error(sent, "AccessDenied", 403) if told.status_code == 404 else told
+
+
+def test_what_is_not_there_is_found_to_be_missing_by_who_may_not_list_the_whole_bucket(service: Service) -> None:
+    async def case(client: AsyncClient, clock: FakeClock) -> None:
+        service.fault = Row(_denied_if_missing, of("GetObject", "HeadObject"))
+        await refused(NotFound, client.get_session(key="k"))
+        made = await client.create_session(key="k")
+        await client.put_invocation_step(made.session_id, made.session_id, BIG, create_invocation=True)
+        await client.fork(made.session_id)
+        assert (await client.get_session(key="k")).session_id == made.session_id
+        assert len(await collected(client.sessions)) == 2
+        await refused(NotFound, client.get_session("01890000-0000-7000-8000-000000000000"))
+
+    play(service, case)
+
+
 # Lists
 
 
