@@ -150,7 +150,7 @@ def test_a_tail_that_has_shown_nothing_goes_on_with_the_first_step(bench: Bench)
         session = client.create_session(key="INC-7").session_id
     options = ["--last", "0", "--timeout", "90", "--json", "--content", "--url", bench.url, "--tenant", "default"]
     began = time.monotonic()
-    bench.run("ls")
+    bench.start("ls").communicate()
     process = bench.start("tail", "--key", "INC-7", *options)
     time.sleep(1 + 2 * (time.monotonic() - began))  # it gives no sign of life: twice what a whole command takes now
     _, told = interrupted(process, 0)
