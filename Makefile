@@ -80,13 +80,14 @@ test-latest:  ## the tests on the newest release of everything
 demo: .venv-demo/installed  ## an incident handed over between three engineers, one of them killed
 	@.venv-demo/bin/stepwell demo $(ARGS)
 
-bench: .venv/installed  ## the benchmarks, peers side by side
+bench: .venv/installed .venv-bench/installed  ## the benchmarks, peers side by side
 	.venv/bin/python -m benchmarks.append
 	.venv/bin/python -m benchmarks.read
 	.venv/bin/python -m benchmarks.imports
 	.venv/bin/python -m benchmarks.dynamodb
 	.venv/bin/python -m benchmarks.dynamodb_cpu
 	.venv/bin/python -m benchmarks.dynamodb_loop
+	.venv-bench/bin/python -m benchmarks.s3
 
 format: .venv/installed  ## rewrite the code in the project's style
 	.venv/bin/ruff check --fix
@@ -98,15 +99,16 @@ COMPILE = .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --pyt
 
 lock:  ## resolve the locks again; make lock UPGRADE=1 takes newer releases
 	test -x .venv-lock/bin/uv || { $(MAKE) .venv-lock && .venv-lock/bin/pip install --quiet uv; }
-	$(COMPILE) --all-extras --group dev --output-file requirements/all.txt
+	$(COMPILE) --all-extras --group dev --group bench --output-file requirements/all.txt
 	$(COMPILE) --no-annotate -c requirements/all.txt --extra aio --extra cli --extra demo --extra testing --group dev --output-file requirements/test.txt
 	$(COMPILE) --no-annotate -c requirements/all.txt --extra cli --extra demo --group build --output-file requirements/demo.txt
+	$(COMPILE) --no-annotate -c requirements/all.txt --group bench --output-file requirements/bench.txt
 
 .venv-lock:
 	$(call venv,$@)
 
 clean:  ## remove environments, caches and build output
-	rm -rf .venv .venv-demo .venv-latest .venv-lock .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-bench .venv-demo .venv-latest .venv-lock .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/locked: requirements/test.txt
@@ -130,4 +132,14 @@ clean:  ## remove environments, caches and build output
 # Not editable: the demo runs what a user would install.
 .venv-demo/installed: .venv-demo/locked pyproject.toml $(shell find src -type f -name '*.py')
 	.venv-demo/bin/pip install --quiet --no-compile --no-deps --no-build-isolation --force-reinstall .
+	@touch $@
+
+# Peers are in none of the other environments.
+.venv-bench/locked: requirements/bench.txt
+	$(call venv,.venv-bench)
+	.venv-bench/bin/pip install --quiet --no-compile --no-deps --require-hashes -r requirements/bench.txt
+	@touch $@
+
+.venv-bench/installed: .venv-bench/locked pyproject.toml
+	.venv-bench/bin/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@

@@ -10,6 +10,7 @@ from stepwell.aws_url import check_clients, endpoint, region, retention, s3_plac
 from stepwell.errors import InvalidRequest
 from stepwell.ids import shown
 from stepwell.io.aws import Given
+from stepwell.stores.kms import KEY_ARN
 from stepwell.stores.s3_options import SEGMENT_BYTES, SEGMENT_LEAST_BYTES, SEGMENT_MOST_BYTES, S3Options
 
 OPTIONS = ("region", "endpoint_url", "ttl", "segment", "kms_key_arn", "tags", "storage_class", "bucket_owner")
@@ -18,7 +19,6 @@ TAGS_MAX, TAG_MAX_CHARACTERS, TAG_VALUE_MAX_CHARACTERS = 10, 128, 256
 STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY")
 """Those whose objects can be read at once."""
 
-_KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]{1,128}")
 _OWNER = re.compile(r"[0-9]{12}")
 _TAG = re.compile(r"[\w +\-=.:/@]*")
 
@@ -59,7 +59,7 @@ def _segment(text: str | None) -> int:
 
 
 def _key_arn(text: str | None) -> str | None:
-    if text is not None and not _KEY_ARN.fullmatch(text):
+    if text is not None and not KEY_ARN.fullmatch(text):
         raise InvalidRequest(
             f"url: kms_key_arn={shown(text)[1:-1]} is no ARN of a KMS key such as "
             "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"

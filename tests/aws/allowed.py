@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from stepwell.stores.iam import ACTIONS, CREATING
+from stepwell.stores import dynamodb_iam, s3_iam
 
-_OPERATIONS = {**CREATING, **ACTIONS["rw"]}
+_OPERATIONS = {**dynamodb_iam.CREATING, **dynamodb_iam.ACTIONS["rw"], **s3_iam.PROVISIONING, **s3_iam.ACTIONS["rw"]}
 
 
 def refused(policy: Mapping[str, Any], operation: str, arguments: Mapping[str, Any], region: str) -> list[str]:
     """The actions of a call that *policy* does not allow, each with its resource."""
     return [
         f"{operation}: {action} on {resource}"
-        for action, resource, context in _asked(operation, arguments, region)
-        if not any(_allows(one, action, resource, context) for one in policy["Statement"])
+        for action, resource, context in asked(operation, arguments, region)
+        if not allows(policy, action, resource, context)
     ]
 
 
-def _asked(operation: str, arguments: Mapping[str, Any], region: str) -> Iterator[tuple[str, str, Mapping[str, str]]]:
-    for action in _OPERATIONS.get(operation, (f"unknown:{operation}",)):
+def finds(policy: Mapping[str, Any], bucket: str, key: str) -> bool:
+    """Whether S3 tells that an object is not there, rather than that access to it is denied.
+
+    It asks whether the caller may list it: as if the object's name were the prefix of a listing. Its documentation says
+    "the s3:ListBucket permission" alone; that the prefix counts is what Ceph found (ceph/ceph#68577, with a test of its
+    own in ceph/s3-tests#741), and Kopia (kopia/kopia#3072).
+    """
+    return allows(policy, "s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": key})
+
+
+def asked(operation: str, arguments: Mapping[str, Any], region: str) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """What a call asks for: actions, each with its resource and what conditions are about."""
+    needed = _OPERATIONS.get(operation, (f"unknown:{operation}",))
+    if "Tagging" in arguments:
+        needed += s3_iam.TAGGING.get(operation, (f"unknown:{operation} with tags",))
+    if operation == "copy_object" and arguments.get("TaggingDirective") != "REPLACE":  # then the source's are read
+        needed += ("s3:GetObjectTagging", "s3:PutObjectTagging")
+    for action in needed:
         if action.startswith("s3:"):
-            objects = arguments["Delete"]["Objects"] if "Delete" in arguments else ({},)
+            objects: Sequence[Mapping[str, Any]] = arguments.get("Delete", {"Objects": [{}]})["Objects"]
             for one in objects:
                 yield action, *_of_s3(operation, action, {**arguments, **one})
             continue
@@ -33,16 +49,20 @@ def _asked(operation: str, arguments: Mapping[str, Any], region: str) -> Iterato
 
 
 def _of_s3(operation: str, action: str, arguments: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
-    if action == "s3:ListBucket":
-        return f"arn:aws:s3:::{arguments['Bucket']}", {
-            "s3:prefix": arguments["Prefix"]
-        } if "Prefix" in arguments else {}
-    copies_from = operation == "copy_object" and action == "s3:GetObject"
+    if "Key" not in arguments:
+        context = {"s3:prefix": arguments["Prefix"]} if action == "s3:ListBucket" and "Prefix" in arguments else {}
+        return f"arn:aws:s3:::{arguments['Bucket']}", context
+    copies_from = operation == "copy_object" and action in ("s3:GetObject", "s3:GetObjectTagging")
     where = arguments["CopySource"] if copies_from else arguments
     return f"arn:aws:s3:::{where['Bucket']}/{where['Key']}", {}
 
 
-def _allows(statement: Mapping[str, Any], action: str, resource: str, context: Mapping[str, str]) -> bool:
+def allows(policy: Mapping[str, Any], action: str, resource: str, context: Mapping[str, str]) -> bool:
+    """Whether *policy* allows an action on a resource; *context* is what conditions are about."""
+    return any(_states(one, action, resource, context) for one in policy["Statement"])
+
+
+def _states(statement: Mapping[str, Any], action: str, resource: str, context: Mapping[str, str]) -> bool:
     wanted: Mapping[str, str] = statement.get("Condition", {}).get("StringLike", {})
     return (
         any(fnmatchcase(action, pattern) for pattern in statement["Action"])

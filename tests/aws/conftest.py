@@ -4,11 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from stepwell.stores import iam
-from stepwell.stores.dynamodb_options import DynamoDBOptions
-from stepwell.stores.s3_options import S3Place
 from tests.aws.allowed import refused
-from tests.aws.moto import ADAPTERS, BUCKET, PREFIX, REGION, TABLE, Service, services
+from tests.aws.moto import ADAPTERS, REGION, Service, services
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +13,13 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_SESSION_TOKEN"):
+    for name in (
+        "AWS_PROFILE",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_SESSION_TOKEN",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -37,6 +40,9 @@ def alone(credentials: None) -> Iterator[Service]:
 
 def outside_policy(service: Service) -> set[str]:
     """What the stores of a test did that `stepwell iam-policy` would not allow."""
-    options = DynamoDBOptions(TABLE, REGION, blobs=S3Place(BUCKET, PREFIX), create=service.creates)
-    document = iam.policy(options, "rw")
-    return {told for operation, arguments in service.calls for told in refused(document, operation, arguments, REGION)}
+    return {
+        told
+        for policy, calls in service.opened
+        for operation, arguments in calls
+        for told in refused(policy, operation, arguments, REGION)
+    }

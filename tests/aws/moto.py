@@ -32,6 +32,7 @@ from stepwell.io.blocking import BlockingTasks
 from stepwell.io.files import Files
 from stepwell.io.ports import Clock, Ports, Tasks
 from stepwell.limits import Limits
+from stepwell.stores import dynamodb_iam, s3_iam
 from stepwell.stores.chunks import CHUNK_BYTES
 from stepwell.stores.dynamodb import DynamoDBStore
 from stepwell.stores.dynamodb_options import DynamoDBOptions
@@ -44,6 +45,8 @@ from tests.aws import quick_moto
 from tests.aws.faults import Fault, Sent
 
 Adapter: TypeAlias = Literal["boto3", "threads", "aiobotocore"]
+Call: TypeAlias = tuple[str, dict[str, Any]]
+"""An operation and its arguments."""
 ADAPTERS: tuple[Adapter, ...] = ("boto3", "threads", "aiobotocore")
 COLOUR: dict[Adapter, Colour] = {"boto3": "sync", "threads": "async", "aiobotocore": "async"}
 TABLE, BUCKET, PREFIX, REGION = "sessions", "payloads", "some/where", "eu-central-1"
@@ -82,15 +85,15 @@ def client(service: str) -> Any:
 
 
 class Service:
-    """The services of one test. *calls* are those that stores made, with their arguments; *creates*: with `create`.
+    """The services of one test. *calls* are those that stores made, with their arguments.
 
-    *fault* may befall each request.
+    *opened* are those of each store, beside the least policy of who uses it. *fault* may befall each request.
     """
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter: Adapter = adapter
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.creates = False
+        self.calls: list[Call] = []
+        self.opened: list[tuple[dict[str, Any], list[Call]]] = []
         self.fault: Fault | None = None
 
     def open_store(
@@ -99,21 +102,19 @@ class Service:
         """A store on the table; with *blobs*, on the bucket too."""
         place = S3Place(BUCKET, PREFIX) if blobs else None
         chosen = DynamoDBOptions(table=TABLE, region=REGION, blobs=place, **options)
-        self.creates |= chosen.create
-
-        def open_aws(target: AwsTarget, tasks: Tasks) -> Aws:
-            return Told(self._open(target, tasks), self, ports.clock)
-
-        return DynamoDBStore(ports, chosen, open_aws=open_aws, chunk_bytes=chunk_bytes)
+        opened = self._opening(dynamodb_iam.policy(chosen), ports.clock)
+        return DynamoDBStore(ports, chosen, open_aws=opened, chunk_bytes=chunk_bytes)
 
     def open_s3(self, ports: Ports, **options: Any) -> S3Store:
         """A store in the bucket."""
         chosen = S3Options(S3Place(BUCKET, PREFIX), region=REGION, **options)
+        return S3Store(ports, chosen, open_aws=self._opening(s3_iam.policy(chosen), ports.clock))
 
-        def open_aws(target: AwsTarget, tasks: Tasks) -> Aws:
-            return Told(self._open(target, tasks), self, ports.clock)
-
-        return S3Store(ports, chosen, open_aws=open_aws)
+    def _opening(self, policy: dict[str, Any], clock: Clock) -> Callable[[AwsTarget, Tasks], Aws]:
+        """What opens the calls of a store, and notes them beside the least policy of who uses it."""
+        noted: list[Call] = []
+        self.opened.append((policy, noted))
+        return lambda target, tasks: Told(self._open(target, tasks), self, clock, noted)
 
     def _open(self, target: AwsTarget, tasks: Tasks) -> Aws:
         if self.adapter == "aiobotocore":
@@ -194,13 +195,14 @@ class SleeplessLoop(AsyncioTasks):
 class Told:
     """Notes each call, and lets its reply tell the time of the test's clock."""
 
-    def __init__(self, below: Aws, service: Service, clock: Clock) -> None:
+    def __init__(self, below: Aws, service: Service, clock: Clock, noted: list[Call] | None = None) -> None:
         self._below = below
-        self._service = service
+        self._noted = [service.calls, *([] if noted is None else [noted])]
         self._clock = clock
 
     async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
-        self._service.calls.append((operation, arguments))
+        for calls in self._noted:
+            calls.append((operation, arguments))
         try:
             answer = await self._below.call(operation, **arguments)
         except ClientError as error:

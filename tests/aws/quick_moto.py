@@ -28,7 +28,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 
-SERVICES = frozenset({"dynamodb", "s3"})
+SERVICES = frozenset({"dynamodb", "kms", "s3"})
 """moto tries the addresses of every service that it knows, for each request: these are the ones that are asked here."""
 
 

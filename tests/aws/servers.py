@@ -2,6 +2,8 @@
 
 Server    where one is, and what it has
 Stretch   a part of its table for one case: nobody else's tenants are seen or touched
+Folder    a part of its bucket for one case
+Around    what stands around its calls, to change them
 serving   moto's server, in a thread
 Proxy     stands before a server, and cuts a reply at any byte
 """
@@ -23,13 +25,14 @@ from botocore.config import Config
 from werkzeug.serving import make_server
 
 import stepwell
-from stepwell.io.aws import Aws, AwsTarget, open_aws
+from stepwell.io.aws import Aws, AwsTarget, Given, open_aws
 from stepwell.io.ports import Ports, Tasks
 from stepwell.stores.base import JournalId, JournalStore
 from stepwell.stores.dynamodb import DynamoDBStore
 from stepwell.stores.dynamodb_options import DynamoDBOptions
 from stepwell.stores.forwarded import Forwarded
-from stepwell.stores.s3_options import S3Place
+from stepwell.stores.s3 import S3Store
+from stepwell.stores.s3_options import SEGMENT_BYTES, S3Options, S3Place
 from tests.aws.moto import BUCKET, REGION, Service, Told
 
 P = ParamSpec("P")
@@ -129,6 +132,67 @@ class _Apart(Forwarded):
 
     def _renamed(self, arg: object) -> object:
         return JournalId(self._name + arg.tenant, arg.session) if isinstance(arg, JournalId) else arg
+
+
+class Around:
+    """`Aws`, to be put around another one."""
+
+    def __init__(self, below: Aws) -> None:
+        self.below = below
+
+    async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
+        return await self.below.call(operation, **arguments)
+
+    async def region(self) -> str:
+        return await self.below.region()
+
+    async def endpoint(self) -> str:
+        return await self.below.endpoint()
+
+    async def aclose(self) -> None:
+        await self.below.aclose()
+
+
+@dataclass
+class Folder:
+    """See the module: a prefix of its own. *client* is a boto3 client to call it with; *around* is put around calls."""
+
+    server: Server
+    client: Any = None
+    segment_bytes: int = SEGMENT_BYTES
+    around: Callable[[Aws], Aws] = lambda below: below
+    name: str = field(default_factory=lambda: f"test-{uuid4().hex[:12]}")
+
+    def __post_init__(self) -> None:
+        self.told = Service("boto3")
+
+    def open_store(self, ports: Ports) -> JournalStore:
+        """A store, whose replies tell the test's time."""
+        server = self.server
+        assert server.bucket is not None
+        options = S3Options(
+            S3Place(server.bucket, self.name),
+            server.region,
+            server.url,
+            segment_bytes=self.segment_bytes,
+            given=Given() if self.client is None else Given(clients=(self.client,)),
+        )
+
+        def open_told(target: AwsTarget, tasks: Tasks) -> Aws:
+            return Told(self.around(open_aws(target, tasks)), self.told, ports.clock)
+
+        return S3Store(ports, options, open_aws=open_told)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """On AWS, remove what was written here, and nothing else."""
+        if self.server.url is None:
+            client = self.server.client("s3")
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.server.bucket, Prefix=f"{self.name}/")
+            for found in [found for page in pages for found in page.get("Contents", ())]:
+                client.delete_object(Bucket=self.server.bucket, Key=found["Key"])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 STEPWELL_MINISTACK_URL, STEPWELL_DYNAMODB_LOCAL_URL   where one listens
 STEPWELL_LIVE=1, STEPWELL_LIVE_TABLE                   a table of the AWS account that the environment is set up for
+STEPWELL_LIVE=1, STEPWELL_LIVE_BUCKET                  a bucket there
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 import stepwell
 from stepwell import AsyncClient, Data, Text
+from stepwell.stores.s3_options import SEGMENT_LEAST_BYTES
 from stepwell.testing import (
     COLOURS,
     Abilities,
@@ -32,7 +34,7 @@ from stepwell.testing.clients import content, forks, sessions, steps
 from stepwell.testing.clients import removal as client_removal
 from stepwell.testing.stores import races, removal
 from tests.aws.moto import SleeplessThreads
-from tests.aws.servers import Proxy, Server, Stretch, serving
+from tests.aws.servers import Folder, Proxy, Server, Stretch, serving
 
 pytestmark = pytest.mark.faults
 
@@ -63,21 +65,37 @@ def moto_server() -> Iterator[Server]:
         yield server
 
 
-def named() -> Iterator[tuple[str, Server | str]]:
+Named: TypeAlias = Iterator[tuple[str, Server | str]]
+"""Servers by the variable that names them; text says why one is left out."""
+
+
+def named() -> Named:
     """The servers that a user named, and why others are left out."""
     for variable in ("STEPWELL_MINISTACK_URL", "STEPWELL_DYNAMODB_LOCAL_URL"):
         url = os.environ.get(variable)
         yield variable, Server(url, table="stepwell-tests") if url else f"{variable} is not set"
-    table = os.environ.get("STEPWELL_LIVE_TABLE")
-    live = os.environ.get("STEPWELL_LIVE") == "1" and table
-    why = "STEPWELL_LIVE is not 1, or STEPWELL_LIVE_TABLE is not set"
-    yield "STEPWELL_LIVE", Server(None, live, region=None) if live else why
+    table = _live("STEPWELL_LIVE_TABLE")
+    yield "STEPWELL_LIVE", Server(None, table, region=None) if table else f"{_NOT_LIVE} STEPWELL_LIVE_TABLE is not set"
 
 
-def on_servers(cases: Sequence[Any]) -> pytest.MarkDecorator:
+def named_buckets() -> Named:
+    """The same, of S3."""
+    bucket = _live("STEPWELL_LIVE_BUCKET")
+    live = Server(None, bucket=bucket, region=None) if bucket else f"{_NOT_LIVE} STEPWELL_LIVE_BUCKET is not set"
+    yield "STEPWELL_LIVE", live
+
+
+_NOT_LIVE = "STEPWELL_LIVE is not 1, or"
+
+
+def _live(variable: str) -> str | None:
+    return os.environ.get(variable) if os.environ.get("STEPWELL_LIVE") == "1" else None
+
+
+def on_servers(cases: Sequence[Any], servers: Named) -> pytest.MarkDecorator:
     """Each case on each of them."""
     sets: list[Any] = []
-    for name, server in named():
+    for name, server in servers:
         if isinstance(server, str):
             sets.append(pytest.param(None, cases[0], id=name, marks=pytest.mark.skip(reason=server)))
         else:
@@ -153,13 +171,32 @@ def test_a_reply_whose_connection_is_cut_is_lost_and_nothing_else(moto_server: S
 
 @pytest.mark.usefixtures("prepared")
 @pytest.mark.parametrize("colour", COLOURS)
-@on_servers(store_cases())
+@on_servers(store_cases(), named())
 def test_a_store_on_another_server(case: StoreCase, server: Server, colour: Colour) -> None:
     run_store(case, server, colour)
 
 
 @pytest.mark.usefixtures("prepared")
 @pytest.mark.parametrize("colour", COLOURS)
-@on_servers(client_cases())
+@on_servers(client_cases(), named())
 def test_clients_on_another_server(case: ClientCase, server: Server, colour: Colour) -> None:
     run_client(case, server, colour)
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.parametrize("colour", COLOURS)
+@on_servers(store_cases(), named_buckets())
+def test_a_store_in_another_bucket(case: StoreCase, server: Server, colour: Colour) -> None:
+    with Folder(server, segment_bytes=SEGMENT_LEAST_BYTES) as folder:
+        asyncio.run(check_store(case, folder.open_store, colour))
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.parametrize("colour", COLOURS)
+@on_servers(
+    [case for case in client_cases() if case is not sessions.an_encryption_key_is_kept_or_refused], named_buckets()
+)
+def test_clients_in_another_bucket(case: ClientCase, server: Server, colour: Colour) -> None:
+    """But for keys of KMS, of which the account would need one."""
+    with Folder(server, segment_bytes=SEGMENT_LEAST_BYTES) as folder:
+        asyncio.run(check_client(case, folder.open_store, colour, Abilities(encryption_keys=True)))

@@ -2,22 +2,27 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from moto import mock_aws
 
-from stepwell.cli import exits, table
+from stepwell.cli import exits, patience, table
 from stepwell.errors import Throttled
 from stepwell.io.aws import open_aws
-from stepwell.stores import dynamodb_table, iam
+from stepwell.stores import dynamodb_iam, dynamodb_table, s3_iam, s3_provision
 from stepwell.stores.dynamodb_options import DynamoDBOptions
-from stepwell.stores.s3_options import S3Place
+from stepwell.stores.iam import Mode
+from stepwell.stores.s3_options import S3Options, S3Place
 from tests.aws.service import KEY, OTHER_KEY, REGION, client, refusal
 from tests.cli.bench import Bench, error_of, lines
 
 URL = f"dynamodb://sessions?region={REGION}"
+IN_S3 = f"s3://my-bucket/agents?region={REGION}"
+OPTIONS = S3Options(S3Place("my-bucket", "agents"), REGION)
 ALL = ["table", "time to live", "point-in-time recovery"]
 
 
@@ -115,7 +120,52 @@ def failing(monkeypatch: pytest.MonkeyPatch, operation: str, error: BaseExceptio
         monkeypatch.setattr(aws, "call", fail)
         return aws
 
-    monkeypatch.setattr(table, "open_aws", open_failing)
+    monkeypatch.setattr(patience, "open_aws", open_failing)
+
+
+def buckets() -> Any:
+    """A client of moto's S3."""
+    services: Any = boto3  # its types know a thousand services by name
+    return services.client("s3", region_name=REGION)
+
+
+def test_provision_makes_the_bucket_and_says_what_it_did(bench: Bench) -> None:
+    done = bench.run("provision", IN_S3)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"S3 bucket my-bucket in {REGION} can be used",
+        "  made now: bucket, block public access, default encryption, lifecycle rule",
+        "  encrypted with keys of S3",
+    ]
+    assert "it was complete; nothing was changed" in bench.run("provision", IN_S3).stdout
+
+
+def test_the_bucket_as_json_is_one_object_with_what_there_is_to_remark(bench: Bench) -> None:
+    (first,) = lines(bench.run("provision", IN_S3, "--kms-key-arn", KEY, "--json"))
+    buckets().put_bucket_versioning(Bucket="my-bucket", VersioningConfiguration={"Status": "Enabled"})
+    (again,) = lines(bench.run("provision", IN_S3, "--json"))
+    named = {"bucket": "my-bucket", "prefix": "agents", "region": REGION, "kms_key_arn": KEY, "locked": False}
+    done = ["bucket", "block public access", "default encryption", "lifecycle rule"]
+    assert first == named | {"versioned": False, "done": done, "lacking": [], "remarks": []}
+    (remark,) = again.pop("remarks")
+    assert again == named | {"versioned": True, "done": [], "lacking": []}
+    shown = bench.run("provision", IN_S3).stdout
+    assert f"  {remark}\n" in shown
+    assert f"  encrypted with {KEY}\n" in shown
+
+
+def test_a_bucket_of_another_region_is_refused(bench: Bench) -> None:
+    bench.run("provision", IN_S3)
+    done = bench.run("provision", IN_S3.replace(REGION, "us-east-1"))
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (exits.USAGE, "", 1)
+    assert f"lies in {REGION}, not in us-east-1" in done.stderr
+
+
+def test_the_template_of_a_bucket_is_printed_and_nothing_is_made(bench: Bench) -> None:
+    done = bench.run("provision", IN_S3, "--cloudformation", "--kms-key-arn", KEY)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == s3_provision.template(OPTIONS, KEY)
+    assert buckets().list_buckets()["Buckets"] == []
 
 
 def test_a_template_is_printed_and_nothing_is_made(bench: Bench) -> None:
@@ -136,7 +186,7 @@ def test_a_store_without_a_table_needs_no_provisioning(bench: Bench) -> None:
         assert lines(bench.run("provision", url, "--json")) == [{"table": None, "done": [], "lacking": []}]
         refused = bench.run("provision", url, "--cloudformation")
         assert (refused.exit_code, refused.stdout) == (exits.USAGE, "")
-        assert "there is no table to describe" in refused.stderr
+        assert "there is nothing to describe" in refused.stderr
     assert list(bench.folder.iterdir()) == []
 
 
@@ -149,6 +199,11 @@ def test_a_store_without_a_table_needs_no_provisioning(bench: Bench) -> None:
         (["provision", URL, "--cloudformation", "--kms-key-arn", "alias/key"], "--kms-key-arn: 'alias/key'"),
         (["iam-policy", "nowhere:x"], "the scheme 'nowhere' is unknown"),
         (["iam-policy", URL, "--mode", "rx"], "'rx' is not one of"),
+        (["provision", "s3://UPPER"], "s3://bucket/prefix"),
+        (["provision", f"{IN_S3}&segmint=1"], "no option 'segmint'"),
+        (["provision", IN_S3, "--kms-key-arn", KEY.replace(REGION, "us-east-1")], "the bucket in eu-west-1"),
+        (["provision", f"{IN_S3}&kms_key_arn={KEY}", "--kms-key-arn", OTHER_KEY], "--kms-key-arn: the URL names"),
+        (["iam-policy", IN_S3, "--kms-key-arn", "alias/key"], "--kms-key-arn: 'alias/key' is no key's ARN"),
         (["iam-policy", URL, "--kms-key-arn", KEY.replace(REGION, "us-east-1")], "the key is in us-east-1"),
         (["iam-policy", "memory:"], "memory: makes no calls to AWS: it needs no policy"),
     ],
@@ -164,22 +219,33 @@ def test_what_is_not_understood_says_what_would_be(bench: Bench, words: list[str
 
 
 @pytest.mark.parametrize("mode", ["rw", "ro"])
-def test_a_policy_is_printed_for_what_the_url_says(bench: Bench, mode: iam.Mode) -> None:
+def test_a_policy_is_printed_for_what_the_url_says(bench: Bench, mode: Mode) -> None:
     done = bench.run("iam-policy", f"{URL}&create=1&blobs=s3://my-bucket/a", "--mode", mode, "--kms-key-arn", KEY)
     options = DynamoDBOptions("sessions", REGION, blobs=S3Place("my-bucket", "a"), create=True)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert json.loads(done.stdout) == iam.policy(options, mode, kms_key_arn=KEY)
+    assert json.loads(done.stdout) == dynamodb_iam.policy(options, mode, kms_key_arn=KEY)
     assert done.stdout.count("\n") > 20
 
 
 def test_a_policy_is_for_writers_unless_it_is_said(bench: Bench) -> None:
     (policy,) = lines(bench.run("iam-policy", "dynamodb://sessions", "--json"))
-    assert policy == iam.policy(DynamoDBOptions("sessions"), "rw")
+    assert policy == dynamodb_iam.policy(DynamoDBOptions("sessions"), "rw")
+
+
+@pytest.mark.parametrize("mode", ["rw", "ro"])
+def test_a_policy_of_a_bucket_is_printed_for_what_the_url_says(bench: Bench, mode: Mode) -> None:
+    url = f"{IN_S3}&tags=team=support&kms_key_arn={OTHER_KEY}"
+    done = bench.run("iam-policy", url, "--mode", mode, "--kms-key-arn", KEY)
+    options = replace(OPTIONS, tags={"team": "support"}, kms_key_arn=OTHER_KEY)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == s3_iam.policy(options, mode, kms_key_arn=KEY)
+    (chinese,) = lines(bench.run("iam-policy", "s3://my-bucket/agents?region=cn-north-1", "--json"))
+    assert chinese == s3_iam.policy(replace(OPTIONS, region="cn-north-1"), partition="aws-cn")
 
 
 @pytest.mark.parametrize(("region", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
 def test_a_policy_is_for_the_partition_of_the_region(bench: Bench, region: str, partition: str) -> None:
     (policy,) = lines(bench.run("iam-policy", f"dynamodb://sessions?region={region}", "--json"))
-    assert policy == iam.policy(DynamoDBOptions("sessions", region), partition=partition)
+    assert policy == dynamodb_iam.policy(DynamoDBOptions("sessions", region), partition=partition)
     (local,) = lines(bench.run("iam-policy", "dynamodb://sessions?region=nowhere", "--json"))
-    assert local == iam.policy(DynamoDBOptions("sessions", "nowhere"))
+    assert local == dynamodb_iam.policy(DynamoDBOptions("sessions", "nowhere"))

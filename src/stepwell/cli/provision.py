@@ -18,15 +18,16 @@ from stepwell.cli.screen import Screen
 from stepwell.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from stepwell.stores.dynamodb_options import DynamoDBOptions
-    from stepwell.stores.dynamodb_table import Provisioned
+    from stepwell.cli.patience import Outcome, Provisioning
 
 StoreUrl: TypeAlias = Annotated[
     str | None, typer.Argument(metavar="URL", help="The store. Default: STEPWELL_URL.", show_default=False)
 ]
 KmsKey: TypeAlias = Annotated[
     str | None,
-    typer.Option("--kms-key-arn", metavar="ARN", help="The KMS key that encrypts the table.", show_default=False),
+    typer.Option(
+        "--kms-key-arn", metavar="ARN", help="The KMS key that encrypts the table or bucket.", show_default=False
+    ),
 ]
 
 
@@ -45,20 +46,17 @@ def provision(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the table of a dynamodb: store, or complete it, and wait until it can be used. Safe to run again."""
+    """Make the table of a dynamodb: store or the bucket of an s3: store, or complete it. Safe to run again."""
     with _telling(as_json=as_json, again="what was made stays; go on with the same command"):
-        options = _table(url)
-        if options is None:
+        needed = _needed(url)
+        if needed is None:
             if cloudformation or kms_key_arn is not None:
-                raise InvalidRequest(f"{store_name(url, None)} needs no provisioning: there is no table to describe")
+                raise InvalidRequest(f"{store_name(url, None)} needs no provisioning: there is nothing to describe")
             _tell_needless(url, as_json=as_json)
-            return
-        from stepwell.cli import table  # what no other command needs
-
-        if cloudformation:
-            _print(table.template(options, kms_key_arn), as_json=as_json)
+        elif cloudformation:
+            _print(needed.template(kms_key_arn), as_json=as_json)
         else:
-            _tell(options.table, table.provisioned(options, kms_key_arn, as_json=as_json), as_json=as_json)
+            _tell(needed.provisioned(kms_key_arn, as_json=as_json), as_json=as_json)
 
 
 def iam_policy(
@@ -67,14 +65,12 @@ def iam_policy(
     kms_key_arn: KmsKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the least IAM policy of who uses a dynamodb: store: nothing but the calls that are made."""
+    """Print the least IAM policy of who uses a dynamodb: or s3: store: nothing but the calls that are made."""
     with _telling(as_json=as_json, again="nothing was printed"):
-        options = _table(url)
-        if options is None:
+        needed = _needed(url)
+        if needed is None:
             raise InvalidRequest(f"{store_name(url, None)} makes no calls to AWS: it needs no policy")
-        from stepwell.cli import table
-
-        _print(table.policy(options, mode.value, kms_key_arn), as_json=as_json)
+        _print(needed.policy(mode.value, kms_key_arn), as_json=as_json)
 
 
 @contextmanager
@@ -87,8 +83,8 @@ def _telling(*, as_json: bool, again: str) -> Generator[None]:
         yield
 
 
-def _table(url: str | None) -> DynamoDBOptions | None:
-    """What a URL says of its table; None: a store without one.
+def _needed(url: str | None) -> Provisioning | None:
+    """What the store of a URL needs of AWS; None: nothing.
 
     Raises:
         InvalidRequest: it is malformed.
@@ -96,23 +92,26 @@ def _table(url: str | None) -> DynamoDBOptions | None:
     """
     given = urls.default_url() if url is None else url
     if given.startswith("dynamodb:"):
-        return urls.dynamodb_options(given)
+        options = urls.dynamodb_options(given)
+        from stepwell.cli.table import Table  # what no other command needs
+
+        return Table(options)
+    if given.startswith("s3:"):
+        place = urls.s3_options(given)
+        from stepwell.cli.bucket import Bucket
+
+        return Bucket(place)
     urls.parse(given)
     return None
 
 
-def _tell(table: str, found: Provisioned, *, as_json: bool) -> None:
-    state = found.state
+def _tell(found: Outcome, *, as_json: bool) -> None:
     if as_json:
-        named = {"table": table, "arn": state.arn, "region": state.region, "kms_key_arn": state.kms_key_arn}
-        _print(named | {"done": found.done, "lacking": found.lacking}, as_json=True)
+        _print(found.document, as_json=True)
         return
     screen = Screen()
-    screen.line(f"dynamodb table {table} in {state.region} can be used", "green")
-    screen.line(f"  made now: {', '.join(found.done)}" if found.done else "  it was complete; nothing was changed")
-    if found.lacking:
-        screen.line(f"  it cannot have: {', '.join(found.lacking)}", "yellow")
-    screen.line(f"  encrypted with {state.kms_key_arn or 'a key that AWS owns'}")
+    for line, colour in found.lines:
+        screen.line(line, colour)
 
 
 def _tell_needless(url: str | None, *, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from stepwell.io.aws import Aws
 from stepwell.io.aws_errors import translated
 from stepwell.stores.dynamodb_items import INDEX
 from stepwell.stores.dynamodb_items import TTL_ATTRIBUTE as TTL
+from stepwell.stores.kms import KEY_ARN, check_key_arn
 
 _KEYS: Final = {"pk": "S", "sk": "S"}
 _INDEX_KEYS: Final = {"tenant": "S", "session": "B"}
@@ -54,7 +55,6 @@ MAX_SWITCH_POLLS: Final = 30
 """How often to try to switch something on: somebody else may be at it."""
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
-_KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:key/[a-zA-Z0-9-]+")
 
 _ABSENT: Final = frozenset({"ResourceNotFoundException", "TableNotFoundException"})
 _OTHERS_ARE_AT_IT: Final = frozenset({"ResourceInUseException"})
@@ -75,22 +75,6 @@ def check_table_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise InvalidRequest(f"table: {name[:40]!a} is no table's name: 3 to 255 of a-z, A-Z, 0-9, '_', '.' and '-'")
     return name
-
-
-def check_key_arn(arn: str, region: str | None = None) -> str:
-    """*arn*, if it is that of a KMS key, in *region* if that is given.
-
-    Raises:
-        InvalidRequest: it is not. An alias is refused: it may name another key later.
-    """
-    found = _KEY_ARN.fullmatch(arn)
-    if not found:
-        raise InvalidRequest(
-            f"kms_key_arn: {arn[:100]!a} is no key's ARN; it looks like arn:aws:kms:REGION:ACCOUNT:key/ID"
-        )
-    if region is not None and found[1] != region:
-        raise InvalidRequest(f"kms_key_arn: the key is in {found[1]}, the table in {region}; give a key of that region")
-    return arn
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +206,7 @@ async def provision(
     """
     check_table_name(table)
     if kms_key_arn is not None:
-        check_key_arn(kms_key_arn, await aws.region())
+        check_key_arn(kms_key_arn, await aws.region(), of="table")
     made, state = await _ready(aws, table, kms_key_arn, home_region, sleep)
     done = ["table"] if made else []
     lacking: list[str] = []
@@ -384,8 +368,8 @@ def template(table: str, kms_key_arn: str | None = None) -> dict[str, Any]:
             },
             "KmsKeyArn": {
                 "Type": "String",
-                "Default": "" if kms_key_arn is None else check_key_arn(kms_key_arn),
-                "AllowedPattern": f"^$|^{_KEY_ARN.pattern}$",
+                "Default": "" if kms_key_arn is None else check_key_arn(kms_key_arn, of="table"),
+                "AllowedPattern": f"^$|^{KEY_ARN.pattern}$",
                 "Description": "The ARN of the KMS key that encrypts the table; empty for one that AWS owns.",
             },
         },

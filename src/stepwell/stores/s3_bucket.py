@@ -154,9 +154,8 @@ class Bucket:
 
     async def copy(self, source: str, target: str, *, key_arn: str | None = None) -> bool:
         """Let S3 copy an object, metadata included, unless something lies there; False if there is none to copy."""
-        arguments = self._written.of(key_arn) | {"IfNoneMatch": "*"}
-        if "Tagging" in arguments:
-            arguments["TaggingDirective"] = "REPLACE"
+        # Tags are those of what is written by this client; to copy the source's takes permissions of their own.
+        arguments = self._written.of(key_arn) | {"IfNoneMatch": "*", "TaggingDirective": "REPLACE"}
         if self._owner is not None:
             arguments["ExpectedSourceBucketOwner"] = self._owner
         where = {"Bucket": self.name, "Key": source}
