@@ -21,14 +21,14 @@ from stepwell.testing.simulated.schedule import SECOND, World
 from stepwell.testing.simulated.stores import PIECE_BYTES, Sliced, Written
 
 SCHEDULES, PARTS = 10_000, 10
-"""Hot schedules for each of the two stores, in as many tests, so that they end at about the same time everywhere."""
+"""Hot schedules for each of the stores, in as many tests, so that they end at about the same time everywhere."""
 STARTS = range(1, SCHEDULES + 1, SCHEDULES // PARTS)
 
 
 @pytest.mark.faults
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", STARTS)
-@pytest.mark.parametrize("store", ["sliced", "dynamodb"])
+@pytest.mark.parametrize("store", ["sliced", "dynamodb", "s3"])
 def test_schedules_of_deleting_trimming_redacting_and_collecting_end_as_they_were_told(store: str, seed: int) -> None:
     figures, bad = simulate(SCHEDULES // PARTS, seed, mix="hot", store=store)
     assert (figures["schedules"], bad) == (SCHEDULES // PARTS, [])

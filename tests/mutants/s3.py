@@ -24,6 +24,7 @@ from stepwell.stores.s3_bucket import Bucket
 from stepwell.stores.s3_known import Known, Part, Parts
 from stepwell.stores.s3_log import Log
 from stepwell.stores.segments import _FIELDS, Segment
+from stepwell.stores.small import entry_data, key_data
 from tests.mutants.dynamodb import (
     _backwards,
     _empty_if_missing,
@@ -196,7 +197,7 @@ async def _whatever_is_first(self: Log, journal: JournalId) -> tuple[int, ...]:
 async def _last_of_the_list(self: Log, journal: JournalId) -> Known | None:
     names = await self._names(journal)
     last = await self._part(journal, names[-1]) if names else None
-    return None if last is None else Known(names, last)
+    return None if last is None else Known(names, last, "")
 
 
 async def _one_look_at_each_page(self: S3Store, listing: str, before: bytes | None, limit: int) -> list[ListingEntry]:
@@ -264,8 +265,7 @@ async def _no_key_of(self: Log, journal: JournalId) -> str | None:
 
 
 async def _whatever_its_version(self: S3Store, listing: str, entry: ListingEntry) -> None:
-    body = s3._sealed(s3._ENTRY, s3._VERSION.pack(entry.version) + entry.data)
-    await self._bucket.put(self._entry(listing, entry.session), body)
+    await self._bucket.put(self._entry(listing, entry.session), entry_data(entry))
 
 
 async def _looked_at_first(self: S3Store, listing: str, entry: ListingEntry) -> None:
@@ -278,7 +278,7 @@ async def _without_comparing(
     self: S3Store, tenant: str, key: str, session: bytes | None, *, expected: bytes | None
 ) -> bytes | None:
     held = await self.get_key(tenant, key)
-    await self._bucket.put(self._key(tenant, key), s3._sealed(s3._KEY, session or b""))
+    await self._bucket.put(self._key(tenant, key), key_data(key, session))
     return held
 
 
@@ -287,7 +287,7 @@ async def _compared_before(
 ) -> bytes | None:
     held = await self.get_key(tenant, key)
     if held == expected:
-        await self._bucket.put(self._key(tenant, key), s3._sealed(s3._KEY, session or b""))
+        await self._bucket.put(self._key(tenant, key), key_data(key, session))
     return held
 
 

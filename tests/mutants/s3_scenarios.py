@@ -18,7 +18,15 @@ from botocore.exceptions import ChecksumError, ConnectionClosedError, ReadTimeou
 
 from stepwell import Client
 from stepwell.blocking import run_sync as run
-from stepwell.errors import CorruptJournal, NotSupported, OutcomeUnknown, StaleStore, Throttled, Unavailable
+from stepwell.errors import (
+    CorruptJournal,
+    NotSupported,
+    OutcomeUnknown,
+    StaleStore,
+    StepwellError,
+    Throttled,
+    Unavailable,
+)
 from stepwell.journal.record import ERASED
 from stepwell.models import Data
 from stepwell.stores.base import JournalId, ListingEntry, SlotTaken
@@ -279,9 +287,11 @@ def what_was_erased_is_read_no_more() -> None:
         erased = records[5][:-8] + ERASED * 8
         assert run(store.read(HERE, 5, 5)) == [erased]
         assert run(store.head(HERE)) == erased
-        assert run(store.read(HERE, 0, 0)) == records[:1]
+        fresh = service.s3_store()
+        assert run(fresh.head(HERE)) == erased
+        assert run(fresh.read(HERE, 0, 0)) == records[:1]
         run(other.erase(HERE, 0, [(len(records[0]) - 8, 8)]))
-        assert run(store.read(HERE, 0, 0)) == [records[0][:-8] + ERASED * 8]
+        assert run(fresh.read(HERE, 0, 0)) == [records[0][:-8] + ERASED * 8]
 
 
 def all_pages_of_a_list_are_read() -> None:
@@ -456,6 +466,25 @@ def what_is_left_of_a_removal_is_found() -> None:
         assert not service.s3.stored
 
 
+def a_session_that_is_being_reclaimed_takes_no_append() -> None:
+    """Its writer was frozen, and the run that reclaims it is killed behind any of its writes."""
+    for texts in range(6):
+        for writes in range(12):
+            service = _service()
+            client, other = (Client.from_store(service.s3_store, tenant="acme", clock=service.clock) for _ in range(2))
+            session = client.create_session().session_id
+            for text in range(texts):
+                client.put_invocation_step(session, session, f"text {text}", create_invocation=True)
+            other.delete_session(session, end=True)
+            other.gc()
+            service.clock.advance(timedelta(hours=30))
+            with _killed_behind(service, writes):
+                other.gc()
+            with suppress(StepwellError):
+                client.put_invocation_step(session, session, "late", create_invocation=True)
+                raise AssertionError("acknowledged in a session that was deleted")
+
+
 def what_a_removal_left_is_told() -> None:
     """S3 answers for each object of several."""
     for seed in range(8):
@@ -617,6 +646,7 @@ SCENARIOS: tuple[Callable[[], None], ...] = (
     an_erasure_brings_nothing_back,
     a_trim_leaves_the_rest,
     what_is_left_of_a_removal_is_found,
+    a_session_that_is_being_reclaimed_takes_no_append,
     what_a_removal_left_is_told,
     a_blank_blob_is_none,
     an_older_entry_replaces_no_newer_one,

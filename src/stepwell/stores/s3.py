@@ -240,6 +240,9 @@ def _key_arn(journal: JournalId, record: bytes) -> str:
     return ""
 
 
+_TURNED = bytes(range(255, -1, -1))
+
+
 def _turned(session: bytes) -> bytes:
     """An id with its bits turned round: the greatest is the least, and the other way round."""
-    return bytes(byte ^ 0xFF for byte in session)
+    return session.translate(_TURNED)

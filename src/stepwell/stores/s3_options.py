@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote
 
 from stepwell.io.aws import Given
@@ -26,6 +27,7 @@ class S3Place:
         return f"{self.prefix}/" if self.prefix else ""
 
 
+@lru_cache(maxsize=1024)
 def quoted(name: str) -> str:
     """A tenant's or a list's folder: a slash in its name would nest one in another. Nothing for no name."""
     return f"{quote(name, safe='')}/" if name else ""

@@ -57,6 +57,19 @@ class Calls:
 
     async def call(self, operation: str, /, **arguments: Any) -> Answer:
         """Carry out one operation, perhaps."""
+        if self._line.calm:  # which is what most calls are, at the end
+            answer, told = self._apply(operation, arguments, True), self._line.world.now
+        else:
+            answer, told = await self._sent(operation, arguments)
+        metadata = {"HTTPHeaders": {"date": _date(told // SECOND)}, "RequestId": "simulated"}
+        if isinstance(answer, ClientError):
+            answer.response["ResponseMetadata"] = metadata  # type: ignore[typeddict-item]
+            raise answer
+        answer["ResponseMetadata"] = metadata
+        return answer
+
+    async def _sent(self, operation: str, arguments: Arguments) -> tuple[Answer | ClientError, int]:
+        """The answer, and the time at which it was given."""
         line, world = self._line, self._line.world
         writes = operation not in self._reads
         told = world.now
@@ -71,12 +84,7 @@ class Calls:
             answer = await line.request(what, apply, writes=writes)
         except (Throttled, OutcomeUnknown, Unavailable) as failed:
             raise self._told(failed, writes=writes) from None
-        metadata = {"HTTPHeaders": {"date": _date(told // SECOND)}, "RequestId": "simulated"}
-        if isinstance(answer, ClientError):
-            answer.response["ResponseMetadata"] = metadata  # type: ignore[typeddict-item]
-            raise answer
-        answer["ResponseMetadata"] = metadata
-        return answer
+        return answer, told
 
     def _told(self, failed: Exception, *, writes: bool) -> Exception:
         """What botocore makes of it."""

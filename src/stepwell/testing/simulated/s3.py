@@ -46,6 +46,7 @@ class SimulatedS3:
         self.sends_again = 0.0
         self.leaves = 0.0
         self.names_content = False
+        self.short_pages = True
 
     @property
     def objects(self) -> dict[str, bytes]:
@@ -118,8 +119,10 @@ class SimulatedS3:
     def _list_objects_v2(self, arguments: Arguments) -> Answer:
         begin = arguments.get("ContinuationToken") or arguments.get("StartAfter") or ""
         found = self._groups(arguments["Prefix"], arguments.get("Delimiter"))
-        left = [name for name in sorted(found) if name > begin]
-        size = 1 + self._random.randrange(min(arguments.get("MaxKeys", PAGE_MAX), 4))
+        left = sorted([name for name in found if name > begin])
+        size = arguments.get("MaxKeys", PAGE_MAX)
+        if self.short_pages:
+            size = 1 + self._random.randrange(min(size, 4))
         page = left[:size]
         answer: Answer = {
             "Contents": [{"Key": name} for name in page if not found[name]],
@@ -130,9 +133,9 @@ class SimulatedS3:
 
     def _groups(self, prefix: str, delimiter: Any) -> dict[str, bool]:
         """Names below *prefix*, cut behind the delimiter; whether each was cut."""
-        found: dict[str, bool] = {}
-        for name in self.stored:
-            if name.startswith(prefix):
-                head, cut, _ = name[len(prefix) :].partition(delimiter) if delimiter else (name[len(prefix) :], "", "")
-                found[prefix + head + cut] = bool(cut)
-        return found
+        names = [name for name in self.stored if name.startswith(prefix)]
+        if not delimiter:
+            return dict.fromkeys(names, False)
+        begin = len(prefix)
+        cuts = [(name, name.find(delimiter, begin) + 1) for name in names]
+        return {name[: cut or None]: bool(cut) for name, cut in cuts}

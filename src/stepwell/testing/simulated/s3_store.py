@@ -25,7 +25,7 @@ from stepwell.testing.simulated.schedule import Tasks, World
 from stepwell.testing.simulated.stores import INLINE_BYTES, Written
 
 PLACE = S3Place("simulated", "some/where")
-SEGMENTS_BYTES = (1, 300, 700)
+SEGMENTS_BYTES = (1, 500, 2000)
 _SOME, _FEW = 0.3, 0.1
 _SEGMENT = re.compile(r"some/where/([^/]*)/sessions/([^/]*)/log/([0-9]{10})")
 
@@ -41,6 +41,7 @@ class SimulatedS3Store:
         self.s3.sends_again = _SOME * draw() if draw() < _SOME else 0.0
         self.s3.leaves = _SOME if draw() < _SOME else 0.0
         self.s3.names_content = draw() < 1 / 2
+        self.s3.short_pages = draw() < _SOME
         self._endpoint = "https://service.example" if draw() < _FEW else "https://s3.eu-central-1.amazonaws.com"
         self._world = world
         self._written = written
