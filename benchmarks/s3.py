@@ -363,7 +363,9 @@ def stored_steps(meter: Meter, steps: int) -> Row:
 
 def stored_messages(found: Measured) -> Row:
     """What a conversation takes in the end."""
-    return Row(f"stored, all messages: {found.name}", _stored(found.stored, found.payload))
+    values = _stored(found.stored, found.payload)
+    target = Target(f"<= {STORED_MOST} x payload", met=values["x payload"] <= STORED_MOST)
+    return Row(f"stored, all messages: {found.name}", values, target if found.name == "stepwell" else None)
 
 
 def _stored(stored: tuple[int, int], payload: int) -> dict[str, float]:

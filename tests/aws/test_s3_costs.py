@@ -28,6 +28,7 @@ from benchmarks.s3 import (
     measure,
     messages,
     metered,
+    stored_messages,
     stored_steps,
 )
 from stepwell.blocking import run_sync
@@ -96,10 +97,11 @@ def test_by_id_it_is_one_request_less(grown: Measured) -> None:
         assert grown.more[f"restore of {count:,} by id"].requests == cost.requests - 1
 
 
-def test_what_is_stored_is_little_more_than_what_was_said(meter: Meter) -> None:
-    row = stored_steps(meter, 1000)
-    assert row.target is not None
-    assert row.target.met, row.values["x payload"]
+def test_what_is_stored_is_little_more_than_what_was_said(meter: Meter, grown: Measured) -> None:
+    """Of bytes that no compression shrinks, and of a conversation."""
+    for row in (stored_steps(meter, 1000), stored_messages(grown)):
+        assert row.target is not None
+        assert row.target.met, row.values["x payload"]
 
 
 def test_no_request_grows_with_the_conversation(meter: Meter) -> None:
