@@ -16,9 +16,9 @@ from tests.aws.moto import BUCKET, Service, client, run
 SHORT = 1200
 
 
-async def _written(client: AsyncClient) -> tuple[str, list[str]]:
+async def _written(client: AsyncClient, more: str = "") -> tuple[str, list[str]]:
     session = (await client.create_session()).session_id
-    said = [f"step {at}" for at in range(20)]
+    said = [f"step {at} {more}" for at in range(20)]
     for text in said:
         await client.put_invocation_step(session, session, text, create_invocation=text == said[0])
     return session, said
@@ -64,6 +64,33 @@ def test_a_damaged_segment_is_found_and_the_rest_is_salvaged(alone: Service, dam
 
     s3 = client("s3")
     run(alone, case, s3=True, segment_bytes=SHORT)
+
+
+def _in_the_middle(body: bytes) -> bytes:
+    return body[: len(body) // 2] + bytes([body[len(body) // 2] ^ 4]) + body[len(body) // 2 + 1 :]
+
+
+def test_of_a_compressed_segment_that_is_damaged_nothing_is_believed(alone: Service) -> None:
+    """Its records are lost, and no others."""
+
+    async def case(client: AsyncClient, clock: FakeClock) -> None:
+        session, said = await _written(client, "the p99 of checkout is four seconds; " * 10)
+        keys = sorted(_segments(alone))
+        assert len(keys) > 2
+        lost = parse(_segments(alone)[keys[1]])
+        assert len(lost.frames) > 2 * len(_segments(alone)[keys[1]])
+        s3.put_object(Bucket=BUCKET, Key=keys[1], Body=_in_the_middle(_segments(alone)[keys[1]]))
+        other = alone.open_client(clock, s3=True)
+        await refused(CorruptJournal, collected(partial(other.steps, session)))
+        assert (await other.verify(session)).faults
+        salvaged = await other.salvage(session)
+        left = [step.text async for step in other.steps(salvaged.session.session_id)]
+        assert [text for text in said if text in left] == left
+        assert len(left) >= len(said) - (lost.end - lost.first)
+        await other.aclose()
+
+    s3 = client("s3")
+    run(alone, case, s3=True, segment_bytes=5000)
 
 
 def test_a_segment_that_was_removed_from_outside_is_told(alone: Service) -> None:

@@ -22,6 +22,7 @@ from stepwell.errors import (
     Unavailable,
 )
 from stepwell.models import Data
+from stepwell.stores.segments import parse
 from stepwell.testing import FakeClock, collected, refused
 from tests.aws.faults import Fault, Row, Sent, closed, cut_in_headers, error, of, refusing, timed_out, unreachable
 from tests.aws.moto import BUCKET, Service, client, run
@@ -173,7 +174,9 @@ def test_a_redaction_moves_the_version_and_an_append_follows_it(service: Service
         await other.aclose()
         await client.put_invocation_step(session, invocation, "behind it")
         assert await _texts(service, clock, session) == ["", "behind it"]
-        assert not any(b"a secret" in body for body in service.objects().values())
+        segments = [parse(body).frames for key, body in service.objects().items() if "/log/" in key]
+        assert any(b"behind it" in frames for frames in segments)
+        assert not any(b"a secret" in frames for frames in segments)
 
     play(service, case)
 
@@ -284,6 +287,26 @@ def test_a_key_that_refuses_is_named_and_nothing_looks_missing(
         for read in reads if operation == "PutObject" else ():
             await read
         await other.aclose()
+
+    play(service, case)
+
+
+def _denied_if_missing(sent: Sent, ask: Callable[[], Any]) -> Any:
+    """What S3 tells of an object that is not there to whoever may not list the whole bucket."""
+    told = ask()
+    return error(sent, "AccessDenied", 403) if told.status_code == 404 else told
+
+
+def test_what_is_not_there_is_found_to_be_missing_by_who_may_not_list_the_whole_bucket(service: Service) -> None:
+    async def case(client: AsyncClient, clock: FakeClock) -> None:
+        service.fault = Row(_denied_if_missing, of("GetObject", "HeadObject"))
+        await refused(NotFound, client.get_session(key="k"))
+        made = await client.create_session(key="k")
+        await client.put_invocation_step(made.session_id, made.session_id, BIG, create_invocation=True)
+        await client.fork(made.session_id)
+        assert (await client.get_session(key="k")).session_id == made.session_id
+        assert len(await collected(client.sessions)) == 2
+        await refused(NotFound, client.get_session("01890000-0000-7000-8000-000000000000"))
 
     play(service, case)
 

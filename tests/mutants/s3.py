@@ -159,7 +159,7 @@ def _as_far_as_it_goes(parse: Callable[[bytes], Segment]) -> object:
         try:
             return parse(data)
         except CorruptJournal:
-            _, _, key_size, limit, first, end, removed, _ = _FIELDS.unpack_from(data)
+            _, _, _, key_size, limit, first, end, removed, *_ = _FIELDS.unpack_from(data)
             frames = data[_FIELDS.size + key_size + 4 :]
             at = count = 0
             while (size := frame_size(frames, at)) is not None and at + size <= len(frames):

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "codecs": {"errors", "models", "journal", "codecs"},
     "io": {"__version__", "errors", "ids", "io"},
     "limits": {"errors", "ids", "models"},
-    "stores": {"errors", "ids", "io", "journal", "stores"},
+    "stores": {"codecs", "errors", "ids", "io", "journal", "stores"},
 }
 """By the first part of a module's name, which others of ours it may import; at run time or for types alone."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.errors import CorruptJournal, NotSupported
-from stepwell.stores.segments import FORMAT, Segment, begun, parse, remains
+from stepwell.stores.segments import FORMAT, RECORDS_MAX_BYTES, Segment, begun, parse, remains
 from stepwell.testing.stores.records import journal, noise, record
 
 HERE = journal("segments")
@@ -72,13 +73,52 @@ def test_what_is_removed_is_gone_and_the_slots_keep_their_numbers(below: int, le
     assert segment.without(below) == segment
 
 
-def test_every_cut_is_noticed() -> None:
-    data = _filled(3, key_arn=KEY).data()
+PROSE = [record(HERE, slot, f"step {slot}: the p99 of checkout is {slot} s; ".encode() * 20) for slot in range(12)]
+
+
+def _prose() -> Segment:
+    """Long enough to be compressed."""
+    segment = begun(0, PROSE[0], limit=1 << 20, key_arn=KEY)
+    for one in PROSE[1:]:
+        segment = segment.grown(one)
+    return segment
+
+
+def test_records_are_compressed_together_where_that_pays() -> None:
+    segment = _prose()
+    assert parse(segment.data()) == segment
+    assert len(segment.data()) < len(segment.frames) / 3
+    assert len(_filled(5).data()) > len(_filled(5).frames)
+
+
+@pytest.mark.parametrize("segment", [_filled(3, key_arn=KEY), _prose()], ids=["as they are", "compressed"])
+def test_every_cut_is_noticed(segment: Segment) -> None:
+    data = segment.data()
     for end in range(len(data)):
         with pytest.raises(CorruptJournal):
             parse(data[:end])
     with pytest.raises(CorruptJournal):
         parse(data + b"x")
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 4_000_000, RECORDS_MAX_BYTES + 1, (1 << 32) - 1])
+def test_a_segment_that_claims_another_size_is_refused_before_it_is_unpacked(claimed: int) -> None:
+    """Even if somebody made its header right: no more is allocated than a segment may hold."""
+    for segment in (_filled(3), _prose()):
+        data = segment.data()
+        begin = 36 + len(segment.key_arn)
+        header = data[:28] + claimed.to_bytes(4, "big") + data[32:begin]
+        with pytest.raises(CorruptJournal):
+            parse(header + crc32(header).to_bytes(4, "big") + data[begin + 4 :])
+
+
+def test_what_remains_of_a_compressed_one_is_all_or_nothing() -> None:
+    data = _prose().data()
+    assert [one.record for one in remains(data)] == PROSE
+    damaged = data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
+    found = remains(damaged)
+    assert found[0].fault
+    assert not [one for one in found if one.record and one.record not in PROSE and not one.fault]
 
 
 def test_every_bit_of_a_header_counts() -> None:

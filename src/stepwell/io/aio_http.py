@@ -6,16 +6,18 @@ server may have carried it out. What is refused then would pass for what was nev
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
+
+_opened: Callable[[AIOHTTPSession, Any], Awaitable[Any]] = getattr(AIOHTTPSession, "_get_session")  # noqa: B009 - its types leave it out
 
 
 class OneAttempt(AIOHTTPSession):
     """See the module."""
 
     async def _get_session(self, proxy_url: Any) -> Any:
-        session: Any = await super()._get_session(proxy_url)  # type: ignore[misc] # its stubs leave it out
+        session = await _opened(self, proxy_url)
         session._retry_connection = False  # noqa: SLF001 - aiohttp has no public switch for it
-        made: Any = session
-        return made
+        return session

@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlencode
 
-from stepwell.errors import NotSupported, OutcomeUnknown, StepwellError, Unavailable
+from stepwell.errors import NotSupported, OutcomeUnknown, PermissionDenied, StepwellError, Unavailable
 from stepwell.io.aws import Aws
 from stepwell.io.aws_errors import translated
 from stepwell.io.fork import after_fork
@@ -106,6 +106,10 @@ class Bucket:
             return None
         except _Same:
             return UNCHANGED
+        except PermissionDenied:
+            if await self._is_missing(key):
+                return None
+            raise
         if not answer.get("ETag"):
             raise Unavailable(f"{self._what('get_object', {})}: it gave no whole answer: try again")
         return Stored(answer["Body"], answer["ETag"], answer.get("Metadata", {}))
@@ -116,8 +120,23 @@ class Bucket:
             answer = await self._call("head_object", _READING, writes=False, Key=key)
         except _Gone:
             return None
+        except PermissionDenied:
+            if await self._is_missing(key):
+                return None
+            raise
         found: Mapping[str, str] = answer.get("Metadata", {})
         return found
+
+    async def _is_missing(self, key: str) -> bool:
+        """Whether "access denied" was said of nothing: so S3 answers who may not list all of a bucket.
+
+        A list of what begins with the object's whole name is allowed wherever its prefix is.
+        """
+        try:
+            page = await self._call("list_objects_v2", {}, writes=False, Prefix=key, MaxKeys=1)
+        except StepwellError:
+            return False
+        return all(found["Key"] != key for found in page.get("Contents", ()))
 
     async def put(
         self, key: str, body: bytes, *, key_arn: str | None = None, metadata: Mapping[str, str] | None = None

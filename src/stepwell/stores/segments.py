@@ -2,6 +2,9 @@
 
     header (its own CRC-32)  |  record  |  record  |  …
 
+The records are compressed together where that pays: headers and ids of one session have much in common, and a turn of a
+conversation is too short to be compressed by itself.
+
 A segment is closed once its records, with those that were removed from it, are as long as the limit in its own header.
 That is a function of the stored bytes, which erasing and removing do not change: whoever reads them, with whatever
 options, comes to the same answer, so that the next record has one place to go.
@@ -14,13 +17,17 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from stepwell.codecs.compression import compressed, decompressed
 from stepwell.errors import CorruptJournal, NotSupported
 from stepwell.journal.record import ERASED, HEADER_SIZE, MAGIC, frame_size, slot_of
 from stepwell.stores.base import Remain
 
 FORMAT = 1
 SEGMENT_MAGIC = b"swsg"
-_FIELDS = struct.Struct(">4sBxHIIIII")
+RAW, ZSTANDARD = 0, 1
+RECORDS_MAX_BYTES = 16 << 20
+"""Of one segment: what claims to be more is none of ours."""
+_FIELDS = struct.Struct(">4sBBHIIIIII")
 _CRC = struct.Struct(">I")
 
 
@@ -85,12 +92,14 @@ class Segment:
 
     def data(self) -> bytes:
         """What is stored."""
-        key = self.key_arn.encode()
-        fields = _FIELDS.pack(
-            SEGMENT_MAGIC, FORMAT, len(key), self.limit, self.first, self.end, self.removed, len(self.frames)
+        key, packed = self.key_arn.encode(), compressed(self.frames)
+        codec, stored = (RAW, self.frames) if packed is None else (ZSTANDARD, packed)
+        sizes = len(self.frames), len(stored)
+        header = _FIELDS.pack(
+            SEGMENT_MAGIC, FORMAT, codec, len(key), self.limit, self.first, self.end, self.removed, *sizes
         )
-        header = fields + key
-        return b"".join([header, _CRC.pack(zlib.crc32(header)), self.frames])
+        header += key
+        return b"".join([header, _CRC.pack(zlib.crc32(header)), stored])
 
 
 def begun(slot: int, record: bytes, *, limit: int, key_arn: str) -> Segment:
@@ -108,32 +117,54 @@ def parse(data: bytes) -> Segment:
     begin = _begin(data)
     if begin is None:
         raise CorruptJournal("an object is no segment, or its header is damaged")
-    _, version, _, limit, first, end, removed, size = _FIELDS.unpack_from(data)
-    if version != FORMAT:
+    _, version, codec, _, limit, first, end, removed, size, stored = _FIELDS.unpack_from(data)
+    if version != FORMAT or codec not in (RAW, ZSTANDARD):
         raise NotSupported(
-            f"the segment has format {version}, this version reads {FORMAT}: upgrade stepwell to read it"
+            f"a segment has format {version}.{codec}, this version of stepwell reads {FORMAT}.{ZSTANDARD}: upgrade "
+            "stepwell to read it"
         )
-    if size != len(data) - begin:
-        raise CorruptJournal(f"a segment of {size} bytes was cut, or grew, to {len(data) - begin}")
-    return Segment(limit, first, end, removed, data[_FIELDS.size : begin - _CRC.size].decode(), data[begin:])
+    if stored != len(data) - begin:
+        raise CorruptJournal(f"a segment of {stored} bytes was cut, or grew, to {len(data) - begin}")
+    frames = _unpacked(codec, data[begin:], size)
+    return Segment(limit, first, end, removed, data[_FIELDS.size : begin - _CRC.size].decode(), frames)
+
+
+def _unpacked(codec: int, stored: bytes, size: int) -> bytes:
+    """The records, *size* bytes of them."""
+    if size > RECORDS_MAX_BYTES or (codec == RAW and size != len(stored)):
+        raise CorruptJournal(f"a segment claims to hold {size} bytes of records")
+    return stored if codec == RAW else decompressed(stored, size)
 
 
 def _begin(data: bytes) -> int | None:
     """Where the records begin; None without a valid header."""
     if len(data) < _FIELDS.size + _CRC.size or not data.startswith(SEGMENT_MAGIC):
         return None
-    end = _FIELDS.size + int(_FIELDS.unpack_from(data)[2])
+    end = _FIELDS.size + int(_FIELDS.unpack_from(data)[3])
     if len(data) < end + _CRC.size or _CRC.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         return None
     return end + _CRC.size
 
 
 def remains(data: bytes) -> list[Remain]:
-    """What lies in an object that may be damaged. A place is an offset."""
+    """What lies in an object that may be damaged. A place is an offset in its records, or in what is left of them."""
     begin = _begin(data)
     found = [] if begin is not None else [Remain(0, b"", "a segment's header is damaged")]
-    at = (_next_record(data, 1) if begin is None else begin) if data else 0
-    expected: int | None = None if begin is None else int(_FIELDS.unpack_from(data)[4])
+    frames, expected = data, None
+    if begin is None:
+        begin = _next_record(data, 1)
+    else:
+        _, _, codec, _, _, expected, _, _, size, _ = _FIELDS.unpack_from(data)
+        try:
+            frames = data[:begin] + _unpacked(codec, data[begin:], size)
+        except CorruptJournal as error:
+            found, begin = [Remain(0, b"", str(error))], _next_record(data, begin)
+    return found + _remains(frames, begin, expected)
+
+
+def _remains(data: bytes, at: int, expected: int | None) -> list[Remain]:
+    """Record by record; *expected* is the slot of the first, if that is known."""
+    found: list[Remain] = []
     while at < len(data):
         size = frame_size(data, at)
         if size is None or at + size > len(data):

@@ -61,7 +61,8 @@ class SimulatedS3Store:
     def held(self, journal: JournalId) -> bytes:
         """All that is stored of a journal at this moment."""
         prefix = f"{PLACE.begin}{quoted(journal.tenant)}sessions/{uuid_text(journal.session)}/"
-        return b"".join([found.body for name, found in self.s3.stored.items() if name.startswith(prefix)])
+        here = {name: found.body for name, found in self.s3.stored.items() if name.startswith(prefix)}
+        return b"".join([parse(body).frames if _SEGMENT.fullmatch(name) else body for name, body in here.items()])
 
     def _note(self, key: str, body: bytes) -> None:
         """Records are durable; those behind a gap, nobody can see."""
