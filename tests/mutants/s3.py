@@ -194,6 +194,10 @@ async def _whatever_is_first(self: Log, journal: JournalId) -> tuple[int, ...]:
     return await self._names(journal) if known is None else known.names
 
 
+async def _whatever_is_listed(self: Log, journal: JournalId, name: int) -> tuple[int, ...]:
+    return tuple([one for one in await self._names(journal) if one > name])
+
+
 async def _last_of_the_list(self: Log, journal: JournalId) -> Known | None:
     names = await self._names(journal)
     last = await self._part(journal, names[-1]) if names else None
@@ -339,6 +343,9 @@ S3: Mapping[str, Mutant] = {
     "what is there without a first segment is read": lambda: patch.object(Log, "_known_names", _whatever_is_first),
     "the head is the last segment's, whether the first is there or not": lambda: patch.object(
         Log, "_look", _last_of_the_list
+    ),
+    "a list is believed though a removal may be under way": lambda: patch.object(
+        Log, "_names_behind", _whatever_is_listed
     ),
     "the first page of a list is taken for all": lambda: replaced(Bucket, "pages", _page_of_a_bucket),
     "a trim removes the first segment": lambda: replaced(Log, "trim", _first_segment_too),

@@ -466,6 +466,35 @@ def what_is_left_of_a_removal_is_found() -> None:
         assert not service.s3.stored
 
 
+def a_removal_under_way_leaves_no_older_head() -> None:
+    """It takes what lies behind the first segment, or some of it, while that was read, and others are being listed."""
+    begins = _where_segments_begin()
+    for left in ([], begins[1:2], begins[1:-1]):
+        for pages in range(1, 4):
+            service = _service()
+            store = service.s3_store()
+            _filled(service.s3_store(), 12)
+            behind = pages
+
+            def before(operation: str, arguments: dict[str, Any], service: Service = service, left: Any = left) -> None:
+                nonlocal behind
+                behind -= operation == "list_objects_v2"
+                if not behind:
+                    for name, key in _segments(service).items():
+                        if name not in left:
+                            del service.s3.stored[key]
+
+            service.before = before
+            if run(store.head(HERE)) == _record(11):
+                assert behind > 0
+                continue
+            assert not run(store.read(HERE, 1))
+            for slot in begins[1:]:
+                with pytest.raises(StaleStore):
+                    run(store.append(HERE, slot, _record(slot, "late")))
+            assert list(_segments(service)) == left
+
+
 def a_session_that_is_being_reclaimed_takes_no_append() -> None:
     """Its writer was frozen, and the run that reclaims it is killed behind any of its writes."""
     for texts in range(6):
@@ -646,6 +675,7 @@ SCENARIOS: tuple[Callable[[], None], ...] = (
     an_erasure_brings_nothing_back,
     a_trim_leaves_the_rest,
     what_is_left_of_a_removal_is_found,
+    a_removal_under_way_leaves_no_older_head,
     a_session_that_is_being_reclaimed_takes_no_append,
     what_a_removal_left_is_told,
     a_blank_blob_is_none,

@@ -214,10 +214,10 @@ class Bucket:
                 return
             asked["ContinuationToken"] = page["NextContinuationToken"]
 
-    async def names(self, prefix: str, *, after: str | None = None) -> list[str]:
+    async def names(self, prefix: str) -> list[str]:
         """What comes behind *prefix* in the names of its objects, in order."""
         names: list[str] = []
-        async for page in self.pages(prefix, after=after):
+        async for page in self.pages(prefix):
             names += [found["Key"][len(prefix) :] for found in page.get("Contents", ())]
         return names
 

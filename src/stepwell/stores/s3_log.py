@@ -151,7 +151,10 @@ class Log:
         """The journal up to its last segment; None if one that was known or listed is gone."""
         names, tail = begun.names, begun.tail if begun.fresh else await self._part(journal, begun.tail.name, begun.tail)
         if tail is not None and tail.segment.is_closed:
-            names = (*names, *await self._names(journal, tail.name))
+            behind = await self._names_behind(journal, tail.name)
+            if behind is None:
+                return None
+            names = (*names, *behind)
         if tail is not None and tail.name != names[-1]:
             tail = await self._part(journal, names[-1])
         if tail is None:
@@ -187,7 +190,10 @@ class Log:
             if parts is None:
                 return None
             if wanted[-1] == names[-1]:
-                names = await self._behind(journal, names, parts[-1], last)
+                known = await self._behind(journal, names, parts[-1], last)
+                if known is None:
+                    return None
+                names = known
             for segment in [part.segment for part in parts]:
                 slot = first + len(records)
                 if not segment.first <= slot <= segment.end:
@@ -198,15 +204,32 @@ class Log:
 
     async def _behind(
         self, journal: JournalId, names: tuple[int, ...], tail: Part, last: int | None
-    ) -> tuple[int, ...]:
-        """All names, those behind *tail* too if that is closed and does not reach to slot *last*."""
+    ) -> tuple[int, ...] | None:
+        """All names, those behind *tail* too if it is closed and ends before slot *last*; None without the first."""
         if tail.segment.is_closed and (last is None or last >= tail.segment.end):
-            names = (*names, *await self._names(journal, tail.name))
+            behind = await self._names_behind(journal, tail.name)
+            if behind is None:
+                return None
+            names = (*names, *behind)
         if names[-1] == tail.name:
             known = self._parts.get(journal)
             anchor = tail.etag if tail.name == 0 else "" if known is None else known.anchor
             self._parts.put(journal, Known(names, tail, anchor))
         return names
+
+    async def _names_behind(self, journal: JournalId, name: int) -> tuple[int, ...] | None:
+        """What is listed behind a closed segment; None if the journal is being removed, so that some may be missing.
+
+        A removal takes the first segment first: a list with that one on it, or from before a look that finds it, lacks
+        nothing that ever was.
+        """
+        folder, found, pages = self._key(journal), list[int](), 0
+        async for page in self._bucket.pages(folder):
+            found += _named([listed["Key"][len(folder) :] for listed in page.get("Contents", ())])
+            pages += 1
+        if found[:1] != [0] or (pages > 1 and await self._bucket.metadata(self._key(journal, 0)) is None):
+            return None
+        return tuple([one for one in found if one > name])
 
     async def _fetch(self, journal: JournalId, names: Sequence[int], fresh: dict[int, Part]) -> list[Part] | None:
         """Some segments; None if one of them is not there any more."""
@@ -232,10 +255,8 @@ class Log:
         names = await self._names(journal) if known is None else known.names
         return names if names[:1] == (0,) else ()
 
-    async def _names(self, journal: JournalId, after: int | None = None) -> tuple[int, ...]:
-        folder = self._key(journal)
-        names = await self._bucket.names(folder, after=None if after is None else self._key(journal, after))
-        return tuple([int(name) for name in names if _NAME.fullmatch(name)])
+    async def _names(self, journal: JournalId) -> tuple[int, ...]:
+        return tuple(_named(await self._bucket.names(self._key(journal))))
 
     async def remains(self, journal: JournalId, place: int) -> Sequence[Remain]:
         """See `JournalStore`; a place is a segment's name and an offset in it."""
@@ -310,3 +331,8 @@ class Log:
 
     def _key(self, journal: JournalId, name: int | None = None) -> str:
         return f"{self._folder(journal)}log/{'' if name is None else f'{name:010}'}"
+
+
+def _named(names: Sequence[str]) -> list[int]:
+    """The segments among some names; what others put there is none."""
+    return [int(name) for name in names if _NAME.fullmatch(name)]

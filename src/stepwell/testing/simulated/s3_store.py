@@ -25,7 +25,7 @@ from stepwell.testing.simulated.schedule import Tasks, World
 from stepwell.testing.simulated.stores import INLINE_BYTES, Written
 
 PLACE = S3Place("simulated", "some/where")
-SEGMENTS_BYTES = (1, 500, 2000)
+SEGMENTS_BYTES = (1, 300, 1000)
 _SOME, _FEW = 0.3, 0.1
 _SEGMENT = re.compile(r"some/where/([^/]*)/sessions/([^/]*)/log/([0-9]{10})")
 
