@@ -10,6 +10,8 @@ import pytest
 from stepwell.testing import Abilities, ClientCase, StoreCase, check_client, check_store, client_cases, store_cases
 from tests.aws.moto import COLOUR, Service
 
+pytestmark = pytest.mark.faults
+
 ABILITIES = Abilities(encryption_keys=True)
 SHORT = 1000
 """Bytes of a segment: two or three records."""

@@ -42,6 +42,8 @@ from stepwell.stores.s3 import S3Store
 from stepwell.stores.s3_options import S3Options, S3Place
 from stepwell.testing import FakeClock
 
+pytestmark = pytest.mark.faults
+
 PUT, LIST, GET = "PutObject", "ListObjectsV2", "GetObject"
 
 

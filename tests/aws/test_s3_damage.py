@@ -13,6 +13,8 @@ from stepwell.stores.segments import parse
 from stepwell.testing import FakeClock, collected, refused
 from tests.aws.moto import BUCKET, Service, client, run
 
+pytestmark = pytest.mark.faults
+
 SHORT = 1200
 
 

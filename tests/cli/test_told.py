@@ -56,7 +56,7 @@ def test_without_a_command_the_help_is_shown(bench: Bench) -> None:
     "words",
     [
         ["ls", "--url", "nowhere:x"],
-        ["ls", "--url", "s3://bucket"],
+        ["ls", "--url", "s3:bucket"],
         ["rm", "--key", "INC-7", "--end", "--reason", "x" * 1001],
         ["rm", "--key", "INC-7", "--end", "--purge-after", "0s"],
     ],
