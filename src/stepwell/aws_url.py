@@ -83,6 +83,7 @@ def s3_place(url: str, use: str) -> S3Place:
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     prefix = prefix.removesuffix("/")
     fits = not prefix or (len(prefix) <= PREFIX_MAX_CHARACTERS and _PREFIX.fullmatch(prefix))
+    fits = fits and not {".", ".."} & set(prefix.split("/"))
     if not url.startswith("s3://") or not _BUCKET.fullmatch(bucket) or not fits:
         raise InvalidRequest(f"url: {use}{shown(url)[1:-1]}; use {use}s3://bucket/prefix")
     if bucket.endswith(_DIRECTORY_BUCKET):

@@ -113,6 +113,11 @@ def error(sent: Sent, code: str, status: int, message: str = "", **headers: str)
     return _response(sent, status, {name.replace("_", "-"): value for name, value in told.items()}, body)
 
 
+def bare(sent: Sent, status: int) -> Any:
+    """A status without headers and body, as a proxy may answer."""
+    return _response(sent, status, {}, b"")
+
+
 def _response(sent: Sent, status: int, headers: Any, body: bytes) -> Any:
     raw: Any = MockRawResponse(body)
     return AWSResponse(sent.url, status, headers, raw)

@@ -31,7 +31,10 @@ pytestmark = pytest.mark.usefixtures("alone")
 HERE = journal("probed")
 BLOB = "ab" * 32
 PROBE = f"{PREFIX}/probe"
+PROBES = 3
+"""The first sees to it that there is an object, the others have to be refused."""
 ELSEWHERE = "http://127.0.0.1:9000"
+KEY = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 IGNORED = pytest.mark.parametrize("ignored", [("IfMatch", "IfNoneMatch"), ("IfMatch",), ("IfNoneMatch",)], ids="-".join)
 
 Write: TypeAlias = Callable[[JournalStore], Coroutine[Any, Any, object]]
@@ -71,13 +74,14 @@ class Elsewhere(Around):
     async def endpoint(self) -> str:
         return self._endpoint
 
-    def store(self) -> S3Store:
+    def store(self, **options: Any) -> S3Store:
         """A store of its own on it."""
 
         def open_aws(target: AwsTarget, tasks: Tasks) -> Aws:
             return self
 
-        return S3Store(ports("boto3", FakeClock()), S3Options(S3Place(BUCKET, PREFIX)), open_aws=open_aws)
+        chosen = S3Options(S3Place(BUCKET, PREFIX), **options)
+        return S3Store(ports("boto3", FakeClock()), chosen, open_aws=open_aws)
 
     def client(self) -> Client:
         """A client whose pauses take no time."""
@@ -112,6 +116,35 @@ def test_a_client_is_told_at_once(ignored: tuple[str, ...]) -> None:
     assert there() == [PROBE]
 
 
+class ByName(Elsewhere):
+    """Takes `If-Match` to ask whether there is an object, whichever version it is."""
+
+    async def call(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
+        if "IfMatch" in arguments and arguments["Key"] in there():
+            del arguments["IfMatch"]
+        return await super().call(operation, **arguments)
+
+
+def test_a_server_that_compares_no_versions_is_refused_by_its_first_client() -> None:
+    for _ in range(2):
+        with pytest.raises(NotSupported, match="ignores If-Match"):
+            run_sync(WRITES["append"](ByName().store()))
+    assert there() == [PROBE]
+
+
+def test_a_server_that_knows_no_kms_keys_is_told_from_one_that_does() -> None:
+    """Before anything of a session is written."""
+    ignoring = Elsewhere("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled")
+    assert run_sync(Elsewhere().store().encrypts_with(KEY)) is True
+    assert run_sync(ignoring.store().encrypts_with(KEY)) is False
+    with ignoring.client() as client, pytest.raises(NotSupported, match="encryption_key_arn"):
+        client.create_session(encryption_key_arn=KEY)
+    with pytest.raises(NotSupported, match=r"\?kms_key_arn="):
+        run_sync(WRITES["append"](ignoring.store(kms_key_arn=KEY)))
+    run_sync(WRITES["append"](Elsewhere().store(kms_key_arn=KEY)))
+    assert len(there()) == 2
+
+
 def test_reads_do_not_wait_for_the_probe() -> None:
     server = Elsewhere("IfMatch", "IfNoneMatch")
     with server.client() as client:
@@ -128,13 +161,13 @@ def test_reads_do_not_wait_for_the_probe() -> None:
 
 def test_a_server_that_heeds_them_is_probed_once_by_each_client() -> None:
     first, second = Elsewhere(), Elsewhere()
-    for server, probes in ((first, 3), (second, 2)):
+    for server in (first, second):
         store = server.store()
         run_sync(store.put_blob(HERE, BLOB, b"blob"))
-        assert server.probes == probes
+        assert server.probes == PROBES
         for write in WRITES.values():
             run_sync(write(store))
-        assert server.probes == probes
+        assert server.probes == PROBES
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ async def _without_comparing(
     self: S3Store, tenant: str, key: str, session: bytes | None, *, expected: bytes | None
 ) -> bytes | None:
     held = await self.get_key(tenant, key)
-    await self._bucket.put(self._key(tenant, key), key_data(key, session))
+    await self._bucket.put(self._key(tenant, key), key_data(key, session or bytes(16)))
     return held
 
 
@@ -291,7 +291,7 @@ async def _compared_before(
 ) -> bytes | None:
     held = await self.get_key(tenant, key)
     if held == expected:
-        await self._bucket.put(self._key(tenant, key), key_data(key, session))
+        await self._bucket.put(self._key(tenant, key), key_data(key, session or bytes(16)))
     return held
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
 
+from stepwell.errors import NotSupported
+
 _opened: Callable[[AIOHTTPSession, Any], Awaitable[Any]] = getattr(AIOHTTPSession, "_get_session")  # noqa: B009 - its types leave it out
 
 
@@ -19,5 +21,7 @@ class OneAttempt(AIOHTTPSession):
 
     async def _get_session(self, proxy_url: Any) -> Any:
         session = await _opened(self, proxy_url)
+        if not hasattr(session, "_retry_connection"):
+            raise NotSupported("aiohttp is too old to be kept from repeating requests: pip install 'aiohttp>=3.11'")
         session._retry_connection = False  # noqa: SLF001 - aiohttp has no public switch for it
         return session

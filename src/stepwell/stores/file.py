@@ -250,7 +250,7 @@ class FileStore:
             former = self._key(name, folder, key)
             if former == expected and session is None:
                 self._unlink(folder, name)
-            elif former == expected:
+            elif former == expected and session is not None:
                 folder = self._folder.durable_subfolder("keys", _name(tenant))
                 self._folder.write_file(name, folder, key_data(key, session))
             return former

@@ -27,7 +27,7 @@ from stepwell.stores.s3_blobs import S3Blobs, sessions_below
 from stepwell.stores.s3_bucket import Bucket, Written
 from stepwell.stores.s3_log import Log
 from stepwell.stores.s3_options import S3Options, quoted
-from stepwell.stores.small import entry_data, entry_of, key_data, key_session
+from stepwell.stores.small import FREED_BYTES, entry_data, entry_of, freed_data, key_data, key_session
 
 INLINE_BYTES = 32 * 1024
 """A larger payload would be sent again with every append to its segment."""
@@ -52,6 +52,7 @@ class S3Store:
         self.name = f"s3://{place.bucket}/{place.prefix}"
         self._begin = place.begin
         self._tasks = ports.tasks
+        self._random = ports.random
         target = AwsTarget("s3", options.region, options.endpoint_url, options.given)
         self._bucket = Bucket(
             open_aws(target, ports.tasks),
@@ -70,8 +71,8 @@ class S3Store:
         return self._bucket.server_time
 
     async def encrypts_with(self, key_arn: str) -> bool:
-        """See `JournalStore`: each session with its own; slot 0 names it."""
-        return True
+        """See `JournalStore`: each session with its own, which slot 0 names, if the server knows KMS keys."""
+        return await self._bucket.honours(key_arn)
 
     # Journals
 
@@ -150,7 +151,8 @@ class S3Store:
         """See `JournalStore`; a PUT, and a GET before it unless nothing is expected. A freed key's object stays."""
         if expected is None and session is None:
             return await self.get_key(tenant, key)
-        where, body = self._key(tenant, key), key_data(key, session)
+        where = self._key(tenant, key)
+        body = freed_data(self._random(FREED_BYTES)) if session is None else key_data(key, session)
         if expected is None and await self._bucket.put_new(where, body) is not None:
             return None
         for _ in range(SWAPS_MAX):

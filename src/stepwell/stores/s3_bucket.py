@@ -25,6 +25,9 @@ from stepwell.io.server_time import ServerTime
 
 DELETES_AT_ONCE = 1000
 """Of one `DeleteObjects`."""
+LONG_BYTES = 256 * 1024
+"""From here on a checksum is computed in a thread, where there is an event loop to hold up."""
+_BY_KMS = "aws:kms"
 _STALE_ETAG = '"00000000000000000000000000000000"'
 _OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn")
 
@@ -54,7 +57,7 @@ class Written:
         key = key_arn or self.kms_key_arn
         arguments: dict[str, Any] = {}
         if key:
-            arguments |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key, "BucketKeyEnabled": True}
+            arguments |= {"ServerSideEncryption": _BY_KMS, "SSEKMSKeyId": key, "BucketKeyEnabled": True}
         if self.tags:
             arguments["Tagging"] = urlencode(self.tags)
         if self.storage_class:
@@ -86,6 +89,7 @@ class Bucket:
         self._written = written or Written()
         self._time = ServerTime()
         self._probe = probe
+        self._checked = probe is None
         self._unlock()
         after_fork(self._unlock)
 
@@ -117,7 +121,7 @@ class Bucket:
     async def metadata(self, key: str) -> Mapping[str, str] | None:
         """An object's metadata; None if it is not there."""
         try:
-            answer = await self._call("head_object", _READING, writes=False, Key=key)
+            answer = await self._call("head_object", _LOOKING, writes=False, Key=key)
         except _Gone:
             return None
         except PermissionDenied:
@@ -163,27 +167,30 @@ class Bucket:
             return None
 
     async def _put(self, key: str, body: bytes, key_arn: str | None, more: dict[str, Any], expected: _Codes) -> str:
-        arguments = {"Key": key, "Body": body, "ChecksumSHA256": b64encode(sha256(body).digest()).decode()}
+        return str((await self._answer_to_put(key, body, key_arn, more, expected))["ETag"])
+
+    async def _answer_to_put(
+        self, key: str, body: bytes, key_arn: str | None, more: dict[str, Any], expected: _Codes
+    ) -> dict[str, Any]:
+        checksum = _checksum(body) if len(body) < LONG_BYTES else await self._tasks.run(_checksum, body)
+        arguments = {"Key": key, "Body": body, "ChecksumSHA256": checksum}
         written = self._written.of(key_arn)
         answer = await self._call("put_object", expected, writes=True, **arguments, **written, **more)
-        etag = answer.get("ETag")
-        if not etag:  # a reply that was cut within its headers
+        if not answer.get("ETag"):  # a reply that was cut within its headers
             raise OutcomeUnknown(f"{self._what('put_object', {})}: it gave no whole answer: try again")
-        return str(etag)
+        return answer
 
     async def copy(self, source: str, target: str, *, key_arn: str | None = None) -> bool:
-        """Let S3 copy an object, metadata included, unless something lies there; False if there is none to copy."""
+        """Let S3 copy an object, metadata included; False if there is none."""
         # Tags are those of what is written by this client; to copy the source's takes permissions of their own.
-        arguments = self._written.of(key_arn) | {"IfNoneMatch": "*", "TaggingDirective": "REPLACE"}
+        arguments = self._written.of(key_arn) | {"TaggingDirective": "REPLACE"}
         if self._owner is not None:
             arguments["ExpectedSourceBucketOwner"] = self._owner
         where = {"Bucket": self.name, "Key": source}
         try:
-            await self._call("copy_object", _CONDITIONAL, writes=True, Key=target, CopySource=where, **arguments)
+            await self._call("copy_object", _COPYING, writes=True, Key=target, CopySource=where, **arguments)
         except _Gone:
             return False
-        except _Failed:
-            pass
         return True
 
     async def delete(self, key: str) -> None:
@@ -225,22 +232,40 @@ class Bucket:
         """Whether it can be listed."""
         await self._call("list_objects_v2", {}, writes=False, Prefix=prefix, MaxKeys=1)
 
+    async def honours(self, key_arn: str) -> bool:
+        """Whether the server encrypts with a KMS key, which one that is not AWS's shows by an object that is empty."""
+        if self._probe is None or await self._is_aws():
+            return True
+        try:
+            answer = await self._answer_to_put(self._probe, b"", key_arn, {}, {})
+        except OutcomeUnknown as error:  # of what nobody cares about
+            raise Unavailable(str(error)) from error
+        return answer.get("ServerSideEncryption") == _BY_KMS
+
+    async def _is_aws(self) -> bool:
+        host = (await self._aws.endpoint()).split("/")[2].partition(":")[0]
+        return host.endswith(_OF_AWS)
+
     async def _check(self) -> None:
-        """Find out, once, whether the server heeds conditions.
+        """Find out, once, whether the server does what is asked of it.
 
         Raises:
             NotSupported: it does not.
         """
         async with self._lock:
-            if self._probe is not None:
-                host = (await self._aws.endpoint()).split("/")[2].partition(":")[0]
-                if not host.endswith(_OF_AWS):
-                    unchecked = Bucket(self._aws, self.name, self._tasks, owner=self._owner, written=self._written)
-                    try:
-                        await unchecked.refuse_if_lax(self._probe)
-                    except OutcomeUnknown as error:  # of what nobody cares about
-                        raise Unavailable(str(error)) from error
-                self._probe = None
+            if not self._checked and self._probe is not None and not await self._is_aws():
+                written = self._written
+                asks = Bucket(self._aws, self.name, self._tasks, owner=self._owner, written=written, probe=self._probe)
+                asks._checked = True
+                try:
+                    await asks.refuse_if_lax(self._probe)
+                except OutcomeUnknown as error:  # of what nobody cares about
+                    raise Unavailable(str(error)) from error
+                if written.kms_key_arn is not None and not await asks.honours(written.kms_key_arn):
+                    raise NotSupported(
+                        f"the server of S3 bucket {self.name} does not encrypt with KMS keys: leave ?kms_key_arn= out"
+                    )
+            self._checked = True
 
     async def refuse_if_lax(self, key: str) -> None:
         """Find out, with an object under *key* that holds nothing, whether conditions are heeded.
@@ -248,8 +273,8 @@ class Bucket:
         Raises:
             NotSupported: they are not: two writers could both be right.
         """
-        stale = await self.put_over(key, b"", _STALE_ETAG)
-        if stale is None and (await self.put_new(key, b"") is None or await self.put_new(key, b"") is None):
+        await self.put_new(key, b"")  # so that the next one meets a version
+        if await self.put_over(key, b"", _STALE_ETAG) is None and await self.put_new(key, b"") is None:
             return
         raise NotSupported(
             f"the server of S3 bucket {self.name} ignores If-Match or If-None-Match, so that two writers could both "
@@ -259,14 +284,15 @@ class Bucket:
     async def _call(self, operation: str, expected: _Codes, *, writes: bool, **arguments: Any) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError  # a client that is not used yet loads no botocore
 
-        if writes and self._probe is not None:
+        if writes and not self._checked:
             await self._check()
         owner = {} if self._owner is None else {"ExpectedBucketOwner": self._owner}
         try:
             answer = await self._aws.call(operation, Bucket=self.name, **owner, **arguments)
         except ClientError as error:
             self._time.hear(error.response)
-            if kind := expected.get(error.response.get("Error", {}).get("Code", "")):
+            told: Mapping[str, Any] = error.response
+            if (kind := expected.get(told.get("Error", {}).get("Code", ""))) and _has_id(told):
                 raise kind from error
             raise translated(error, writes=writes, what=self._what(operation, arguments)) from error
         except BotoCoreError as error:
@@ -302,6 +328,23 @@ class _Same(Exception):
     pass
 
 
+def _has_id(response: Mapping[str, Any]) -> bool:
+    """Whether a reply is S3's, which gives each an id: without one it is a proxy's, and tells nothing of an object."""
+    metadata = response.get("ResponseMetadata", {})
+    return bool(metadata.get("RequestId") or _IDS & metadata.get("HTTPHeaders", {}).keys())
+
+
+_IDS = frozenset({"x-amz-request-id", "x-amzn-requestid"})
+"""botocore passes over them where a reply has no body."""
+
+
+def _checksum(body: bytes) -> str:
+    return b64encode(sha256(body).digest()).decode()
+
+
 _Codes: TypeAlias = Mapping[str, type[Exception]]
-_READING: _Codes = {"NoSuchKey": _Gone, "404": _Gone, "304": _Same, "NotModified": _Same}
-_CONDITIONAL: _Codes = {"PreconditionFailed": _Failed, "412": _Failed, "NoSuchKey": _Gone, "404": _Gone}
+_READING: _Codes = {"NoSuchKey": _Gone, "304": _Same, "NotModified": _Same}
+_LOOKING: _Codes = {"404": _Gone, "NoSuchKey": _Gone}
+"""Of a HEAD, whose reply has no body that could name a code."""
+_CONDITIONAL: _Codes = {"PreconditionFailed": _Failed, "412": _Failed, "NoSuchKey": _Gone}
+_COPYING: _Codes = {"NoSuchKey": _Gone}

@@ -319,8 +319,9 @@ class Log:
         key, key_arn = self._key(journal, part.name), segment.key_arn or None
         etag = await self._bucket.put_over(key, segment.data(), part.etag, key_arn=key_arn)
         known = self._parts.get(journal)
-        if etag is not None and known is not None and known.tail.name == part.name:
-            self._parts.put(journal, known._replace(tail=Part(part.name, etag, segment), fresh=()))
+        if etag is not None and known is not None:
+            tail = Part(part.name, etag, segment) if known.tail.name == part.name else known.tail
+            self._parts.put(journal, known._replace(tail=tail, fresh=()))  # what was fresh may be what is changed now
         return etag is not None
 
     async def key_of(self, journal: JournalId) -> str | None:

@@ -15,6 +15,7 @@ from stepwell.stores.base import ListingEntry
 _CHECK_SIZE = 16
 _VERSION_SIZE = 8
 _DAMAGED = b"damaged"
+FREED_BYTES = 16
 
 
 def checked(content: bytes) -> bytes:
@@ -28,22 +29,30 @@ def unchecked(data: bytes) -> bytes | None:
     return content if data == checked(content) else None
 
 
-def key_data(key: str, session: bytes | None) -> bytes:
-    """What is stored for a key that names *session*, or nothing."""
+def key_data(key: str, session: bytes) -> bytes:
+    """What is stored for a key that names *session*."""
     return checked(ormsgpack.packb([key, session]))
 
 
+def freed_data(nonce: bytes) -> bytes:
+    """What is stored for a key that names nothing any more, where it cannot be removed: its text is not there.
+
+    *nonce* is random, so that no two of them are the same version.
+    """
+    return checked(ormsgpack.packb([None, nonce]))
+
+
 def key_session(key: str, data: bytes) -> bytes | None:
-    """The session that a key names, by what is stored for it.
+    """The session that a key names, by what is stored for it; None for one that was freed.
 
     Raises:
         CorruptJournal: that is damaged, or of another key.
     """
     content = unchecked(data)
-    stored, session = (None, None) if content is None else ormsgpack.unpackb(content)
-    if stored != key:
+    stored, session = ("", b"") if content is None else ormsgpack.unpackb(content)
+    if stored not in (key, None):
         raise CorruptJournal("the key's entry is damaged: remove it and create the session anew, or name it by its id")
-    return None if session is None else bytes(session)
+    return None if stored is None else bytes(session)
 
 
 def entry_data(entry: ListingEntry) -> bytes:

@@ -79,7 +79,8 @@ class SimulatedS3:
         etag = md5(body, usedforsecurity=False).hexdigest() if self.names_content else f"{self._versions:032x}"
         self.stored[key] = Object(body, f'"{etag}"', metadata, arguments.get("SSEKMSKeyId"))
         again = self._happens(self.sends_again) and self._refusal(arguments)
-        return again or {"ETag": self.stored[key].etag}
+        encrypted = {"ServerSideEncryption": "aws:kms"} if "SSEKMSKeyId" in arguments else {}
+        return again or {"ETag": self.stored[key].etag, **encrypted}
 
     def _happens(self, chance: float) -> bool:
         return chance > 0 and not self._calm and self._random.random() < chance
